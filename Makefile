@@ -1,0 +1,84 @@
+# `make` alone lists the targets. Every target that needs the environment makes it first.
+
+PYTHON     ?= python3
+VENV       ?= .venv
+# Further options for pip, such as -q, and for the line that installs torch, such as the address of CPU wheels.
+PIP_ARGS   ?=
+TORCH_ARGS ?=
+# Further options for pytest: make test ARGS="tests/ir -x"
+ARGS       ?=
+
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.foveate-installed
+LINK   := build/typecheck/foveate
+EXTRAS := dev
+TORCH  := $(shell sed -n 's/^torch==/torch==/p' constraints.txt)
+
+# With the root on sys.path, transformers would take our kernels/ for the public package of that name.
+export PYTHONSAFEPATH := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-gpu lint format bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(STAMP) ## make .venv and install foveate with its tested versions
+	@echo "Installed in $(VENV). Try next: make demo"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "foveate needs Python 3.11 or newer; name one: make setup PYTHON=python3.11"; exit 2; }
+	@test -x $(BIN)/python || { echo "[1/3] making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@command -v nvidia-smi >/dev/null || test -n "$(TORCH_ARGS)" || \
+	  echo "No NVIDIA GPU here; if pip now fetches CUDA wheels, give it the CPU ones with TORCH_ARGS (see CONTRIBUTING.md)."
+	@echo "[2/3] installing $(TORCH)"
+	@$(BIN)/python -m pip install $(PIP_ARGS) $(TORCH_ARGS) -c constraints.txt $(TORCH)
+	@echo "[3/3] installing foveate and its tools"
+	@$(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+demo: $(STAMP) ## plan for the small model that comes with foveate, apply, measure
+	@$(BIN)/foveate demo
+	@echo "The demo is done. Try next: foveate --help, or make test"
+
+test: $(STAMP) ## the test suite, without what needs minutes, a GPU or weights
+	@$(BIN)/python -m pytest $(ARGS)
+	@echo "The suite passed. Try next: make test-slow, or make lint"
+
+test-slow: $(STAMP) ## the tests that take more than 5 s each
+	@$(BIN)/python -m pytest -m "slow and not gpu and not real_weights" $(ARGS)
+	@echo "The slow tests passed. Try next: make bench"
+
+test-gpu: $(STAMP) ## the tests that need an NVIDIA GPU
+	@$(BIN)/python -m pytest -m "gpu and not real_weights" $(ARGS)
+	@echo "The GPU tests passed. Try next: make bench"
+
+lint: $(STAMP) $(LINK) ## style, format, types and the floors
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@cd $(dir $(LINK)) && $(abspath $(BIN))/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache foveate
+	@PYTHONPATH=$(dir $(LINK)) $(BIN)/lint-imports --no-cache
+	@echo "Style, format, types and floors hold. Try next: make test"
+
+format: $(STAMP) ## bring all files to the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@echo "Formatted. Try next: make lint"
+
+bench: $(STAMP) ## every benchmark; fails where a goal is missed
+	@set -e; for script in benchmarks/bench_*.py; do \
+	  test -e "$$script" || { echo "There is no benchmarks/bench_*.py to run."; exit 2; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+	@echo "All benchmarks met their goals. Try next: docs/ for what the figures mean"
+
+clean: ## remove what builds and tools left, but not the environment
+	@rm -rf build dist foveate.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	@echo "Removed builds and caches; $(VENV) stays. Try next: make test"
+
+# Type checkers name a module after its folders, and the clone may have any name: they see it through this link.
+$(LINK):
+	@mkdir -p $(dir $@)
+	@ln -sfn ../.. $@
