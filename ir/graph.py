@@ -1,0 +1,221 @@
+"""The token flow of a model: stages of layers of operations, joined by streams of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import networkx as nx
+
+from ..common.errors import BadInput
+from ..common.names import unknown
+from .layout import Layout
+from .op import Op
+from .placement import Placement
+from .site import Site
+from .workload import Workload
+
+Role = Literal["encoder", "projector", "decoder", "head"]
+Mixing = Literal["pointwise", "group", "grid", "sequence"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a stage: a name and the operations that run in it."""
+
+    name: str
+    ops: tuple[Op, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of layers that keep one token stream.
+
+    Attributes:
+        name: `image.encoder`, `image.projector`, `decoder`, `head`.
+        role: what it is in the flow.
+        modality: the modality it belongs to, None for the decoder and the head.
+        layers: its layers; embeddings and final norms are layers too, with `numbered` False sites.
+        tokens: query tokens of one sequence that each layer processes, one count a layer.
+        sequences: independent sequences of one request (the images of one prompt; 1 in the decoder).
+        width: channels of its stream.
+        parameters: parameter elements of the stage.
+        mixing: how it mixes tokens; `pointwise` stages can be run on kept tokens alone.
+        first: index in `layers` of layer 0 as sites number them (embeddings come before it).
+        depth: how many numbered layers there are.
+        key_value_width: channels of keys and values together that each numbered layer caches, 0 where it has none.
+        selected: numbered layer whose output the next stage takes (encoders), else None.
+    """
+
+    name: str
+    role: Role
+    modality: str | None
+    layers: tuple[Layer, ...]
+    tokens: tuple[int, ...]
+    sequences: int
+    width: int
+    parameters: int
+    mixing: Mixing
+    first: int = 0
+    depth: int = 0
+    key_value_width: int = 0
+    selected: int | None = None
+
+    @property
+    def tokens_in(self) -> int:
+        """Tokens of one sequence that enter the stage."""
+        return self.tokens[0]
+
+    @property
+    def tokens_out(self) -> int:
+        """Tokens of one sequence that leave the last layer."""
+        return self.tokens[-1]
+
+    def ops(self) -> Iterator[tuple[int, Op]]:
+        """(tokens, op) over all layers."""
+        for tokens, layer in zip(self.tokens, self.layers, strict=True):
+            for op in layer.ops:
+                yield tokens, op
+
+    def flops(self, *, batch: int = 1, convention: bool = False) -> int:
+        """FLOPs of one prefill of the stage over `batch` requests, attention of every token over all of them."""
+        count = batch * self.sequences
+        polynomials = ((t, op.convention_flops if convention else op.flops) for t, op in self.ops())
+        return int(sum(p(batch=count, tokens=t, context=t) for t, p in polynomials))
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """The tokens that flow from one stage to the next: `sequences` sequences of `layout`, `width` channels each."""
+
+    source: str
+    target: str
+    sequences: int
+    width: int
+    layout: Layout
+
+    @property
+    def count(self) -> int:
+        """Tokens of one request."""
+        return self.sequences * self.layout.total
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A placement resolved against a graph: its counts for each medium of one modality, and what it costs.
+
+    `ops` are polynomials with `tokens` = tokens_in, `context` = tokens_out and `batch` = media over all requests.
+    """
+
+    placement: Placement
+    modality: str
+    tokens_in: int
+    tokens_out: int
+    ops: tuple[Op, ...] = ()
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The stages of one model under one workload, with the placements made so far.
+
+    Attributes:
+        model: name of the model. model_type: its transformers type. fingerprint: sha256 of its configuration.
+        workload: the request that the counts are for.
+        stages: in order of execution. streams: the edges between them.
+        layouts: layout of one medium per modality as it leaves the projector, uncompressed.
+        placed: what was placed in this graph, in order of flow.
+    """
+
+    model: str
+    model_type: str
+    fingerprint: str
+    workload: Workload
+    stages: tuple[Stage, ...]
+    streams: tuple[TokenStream, ...]
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    placed: tuple[Placed, ...] = ()
+
+    def stage(self, name: str) -> Stage:
+        """The stage called `name`.
+
+        Raises:
+            BadInput: there is none; the nearest name is offered.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise unknown("stage", name, [stage.name for stage in self.stages])
+
+    @property
+    def decoder(self) -> Stage:
+        """The decoder stage."""
+        return self.stage("decoder")
+
+    @property
+    def parameters(self) -> int:
+        """Parameter elements over all stages."""
+        return sum(stage.parameters for stage in self.stages)
+
+    def media(self, modality: str) -> int:
+        """How many images, clips or sounds of `modality` one request carries."""
+        return sum(stream.sequences for stream in self.streams if stream.source == f"{modality}.projector")
+
+    def sites(self) -> tuple[Site, ...]:
+        """Every site at which this model can be compressed, in order of flow."""
+        found = [Site("projector.output", modality) for modality in self.layouts]
+        found += [Site("decoder.layer", None, k) for k in range(1, self.decoder.depth)]
+        return tuple(sorted(found, key=lambda site: site.depth))
+
+    def require_site(self, text: str) -> Site:
+        """The site that `text` names, if this graph offers it.
+
+        Raises:
+            BadInput: it is no site, or not one of this model's.
+        """
+        site = Site.parse(text)
+        if site not in self.sites():
+            offered = [str(s) for s in self.sites()]
+            raise unknown(f"site for {self.model}", text, offered)
+        return site
+
+    def place(self, placed: Sequence[Placed]) -> Graph:
+        """A new graph with `placed` made, in order of flow, and the decoder's counts propagated; nothing is run.
+
+        Raises:
+            BadInput: a site is not offered, or a placement's counts do not fit what arrives.
+        """
+        graph = replace(self, placed=())
+        arriving = {modality: layout.count for modality, layout in self.layouts.items()}
+        for item in sorted(placed, key=lambda p: Site.parse(p.placement.site).depth):
+            if item.tokens_in != arriving[item.modality] or not 0 <= item.tokens_out <= item.tokens_in:
+                counts = f"{item.tokens_in} to {item.tokens_out} tokens where {arriving[item.modality]} arrive"
+                raise BadInput(f"{item.placement.label()}: {counts}; resolve the plan anew for this workload")
+            arriving[item.modality] = item.tokens_out
+            graph = graph._with(item)
+        return graph
+
+    def _with(self, item: Placed) -> Graph:
+        site = self.require_site(item.placement.site)
+        removed = (item.tokens_in - item.tokens_out) * self.media(item.modality)
+        decoder = self.decoder
+        start = decoder.first + (site.layer or 0)
+        tokens = tuple(t - removed if i >= start else t for i, t in enumerate(decoder.tokens))
+        stages = tuple(replace(s, tokens=tokens) if s.name == "decoder" else s for s in self.stages)
+        return replace(self, stages=stages, placed=(*self.placed, item))
+
+    def cached_tokens(self) -> tuple[int, ...]:
+        """Tokens that each numbered decoder layer holds in its cache after the prefill, per request row."""
+        decoder = self.decoder
+        return decoder.tokens[decoder.first : decoder.first + decoder.depth]
+
+    def networkx(self) -> nx.DiGraph:
+        """The flow as a `networkx.DiGraph`: nodes carry `stage`, edges carry `stream`."""
+        graph: nx.DiGraph = nx.DiGraph(model=self.model, model_type=self.model_type)
+        for stage in self.stages:
+            graph.add_node(stage.name, stage=stage)
+        for stream in self.streams:
+            graph.add_edge(stream.source, stream.target, stream=stream)
+        return graph
+
+

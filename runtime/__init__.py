@@ -1,0 +1,42 @@
+"""Make it so: apply a plan to a live model, and measure it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .resolve import resolve, resolved_plan
+from .support import check_fits
+
+if TYPE_CHECKING:
+    from .handle import Handle, apply
+    from .measuring import Figures, Measurement, compare, measure, ratio
+
+_LAZY = {
+    "Handle": "handle",
+    "apply": "handle",
+    "Figures": "measuring",
+    "Measurement": "measuring",
+    "compare": "measuring",
+    "measure": "measuring",
+    "ratio": "measuring",
+}
+
+__all__ = [
+    "Figures",
+    "Handle",
+    "Measurement",
+    "apply",
+    "check_fits",
+    "compare",
+    "measure",
+    "ratio",
+    "resolve",
+    "resolved_plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_LAZY[name]}", __name__), name)

@@ -1,0 +1,58 @@
+"""Attention rows of the encoder, kept with the encoder's output: `generate` runs the encoder before the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ..common.errors import BadInput
+from ..ir.signal import Need
+from .taps import Tap
+
+
+class EncoderRows:
+    """Remembers which rows were read while the encoder produced which output.
+
+    `generate`, and a caller who reuses encoder outputs, hand the model precomputed outputs: the rows of exactly that
+    run are found by its last hidden state. Rows are forgotten with the output that they belong to.
+    """
+
+    def __init__(self, taps: dict[Need, Tap]) -> None:
+        self.taps = taps
+        self._by_output: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._latest: dict[Need, torch.Tensor] = {}
+
+    def after_encoder(self, encoder: nn.Module, args: Any, output: Any) -> None:
+        """Forward hook of the encoder: take what the taps have read."""
+        self._latest = {need: tap.take() for need, tap in self.taps.items()}
+        hidden = getattr(output, "last_hidden_state", None)
+        if hidden is not None:
+            self._by_output[hidden] = self._latest
+
+    def rows(self, precomputed: Any, media: int) -> dict[Need, torch.Tensor]:
+        """The rows for a prefill with `media` media: of its own encoder run, or of the run that made `precomputed`.
+
+        Raises:
+            BadInput: the outputs were computed before the plan was applied, so no row was read.
+        """
+        if not self.taps:
+            return {}
+        hidden = getattr(precomputed, "last_hidden_state", None)
+        found = self._latest if precomputed is None else self._by_output.get(hidden)
+        if found is None:
+            # Beams repeat precomputed outputs into new tensors: then the latest run is theirs, as often repeated.
+            found = {need: _repeated(row, media) for need, row in self._latest.items()}
+        if not found or any(row is None or row.shape[0] != media for row in found.values()):
+            raise BadInput(
+                "the encoder outputs were computed before the plan was applied, and the plan reads the encoder's "
+                "attention; compute them again while the plan is applied"
+            )
+        return {need: row for need, row in found.items() if row is not None}
+
+
+def _repeated(row: torch.Tensor, media: int) -> torch.Tensor | None:
+    times, rest = divmod(media, row.shape[0])
+    return row.repeat_interleave(times, dim=0) if times > 1 and not rest else None

@@ -1,0 +1,167 @@
+"""The ledger: what a running sequence was for its caller, and what the decoder's layers hold of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache as memoised
+from typing import Any
+
+import torch
+
+from ..common.errors import BadInput
+
+ATTRIBUTE = "foveate_ledger"
+
+
+@dataclass
+class Level:
+    """The sequence as the decoder's layers see it from `layer` on.
+
+    Attributes:
+        layer: first layer of the level; 0 is the decoder's input.
+        index: (B, P) int64, position of each token in the sequence that the caller knows.
+        columns: (B, P) int64, position of each token in the sequence that enters the decoder (equal to `index` where
+            the level is the decoder's input).
+        valid: (B, P) bool, False where a row was filled up; None where every row is full.
+    """
+
+    layer: int
+    index: torch.Tensor
+    columns: torch.Tensor
+    valid: torch.Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the level, filling included."""
+        return self.index.shape[1]
+
+    def extended(self, index: torch.Tensor, columns: torch.Tensor, valid: torch.Tensor | None) -> Level:
+        """The level after more tokens."""
+        return Level(
+            self.layer,
+            torch.cat([self.index, index], dim=1),
+            torch.cat([self.columns, columns], dim=1),
+            _joined(self.valid, valid, self.index, index),
+        )
+
+    def rows(self, order: torch.Tensor) -> Level:
+        """The level with its batch rows selected or reordered."""
+        valid = None if self.valid is None else self.valid[order]
+        return Level(self.layer, self.index[order], self.columns[order], valid)
+
+    def cropped(self, count: int) -> Level:
+        """The level without its last `count` tokens."""
+        valid = None if self.valid is None else self.valid[:, :-count]
+        return Level(self.layer, self.index[:, :-count], self.columns[:, :-count], valid)
+
+
+@dataclass
+class Ledger:
+    """One running sequence: its logical length and its levels, by first layer.
+
+    `inside` is set while the decoder runs: then the cache answers with physical lengths, else with logical ones.
+    `compressed` is the logical length up to which tokens were dropped; nothing before it can be cropped.
+    """
+
+    logical: int = 0
+    levels: dict[int, Level] = field(default_factory=dict)
+    inside: bool = False
+    compressed: int = 0
+
+    def entering(self) -> int:
+        """Tokens that have entered the decoder so far."""
+        return self.levels[0].length if 0 in self.levels else self.logical
+
+    def reorder(self, order: torch.Tensor) -> None:
+        """Follow the batch rows of the cache."""
+        self.levels = {layer: level.rows(order.to(level.index.device)) for layer, level in self.levels.items()}
+
+    def crop(self, count: int) -> None:
+        """Follow a cache that forgets its last `count` tokens.
+
+        Raises:
+            BadInput: the tokens to forget reach back into the compressed prompt.
+        """
+        if self.logical - count < self.compressed:
+            raise BadInput("the cache cannot be cropped into the compressed prompt; start a new cache instead")
+        self.logical -= count
+        self.levels = {layer: level.cropped(count) for layer, level in self.levels.items()}
+
+
+def ledger_of(cache: Any) -> Ledger | None:
+    """The ledger that a cache carries, or None."""
+    return getattr(cache, ATTRIBUTE, None)
+
+
+def attach(cache: Any, ledger: Ledger) -> None:
+    """Put `ledger` on `cache`, which from then on reports the logical length to its callers."""
+    if ledger_of(cache) is None:
+        cache.__class__ = _ledgered(type(cache))
+    setattr(cache, ATTRIBUTE, ledger)
+
+
+def require_supported(cache: Any) -> None:
+    """Refuse a cache whose layers are not plain growing ones.
+
+    Raises:
+        BadInput: with the class and what to use instead.
+    """
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = getattr(cache, "layers", None)
+    plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in layers or ())
+    if not plain:
+        kinds = {type(layer).__name__ for layer in layers or ()} or {type(cache).__name__}
+        raise BadInput(f"a plan cannot run on a cache of {', '.join(sorted(kinds))}; use DynamicCache, the default")
+
+
+@memoised
+def _ledgered(base: type) -> type:
+    """A subclass of a cache class whose length is the logical one outside the decoder."""
+
+    class LedgeredCache(base):  # type: ignore[misc]
+        def get_seq_length(self, layer_idx: int = 0) -> int:
+            ledger = ledger_of(self)
+            return super().get_seq_length(layer_idx) if ledger is None or ledger.inside else ledger.logical
+
+        def get_query_offset(self, layer_idx: int = 0) -> int:
+            return super().get_seq_length(layer_idx)
+
+        def update(self, *args: Any, **kwargs: Any) -> Any:
+            if self.foveate_ledger.levels and not self.foveate_ledger.inside:
+                raise BadInput("this cache was filled under a plan that is no longer applied; apply the plan to go on")
+            return super().update(*args, **kwargs)
+
+        def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+            super().reorder_cache(beam_idx)
+            self.foveate_ledger.reorder(beam_idx)
+
+        def batch_select_indices(self, indices: torch.Tensor) -> None:
+            super().batch_select_indices(indices)
+            self.foveate_ledger.reorder(indices)
+
+        def batch_repeat_interleave(self, repeats: int) -> None:
+            rows = next((level.index.shape[0] for level in self.foveate_ledger.levels.values()), 0)
+            super().batch_repeat_interleave(repeats)
+            self.foveate_ledger.reorder(torch.arange(rows).repeat_interleave(repeats))
+
+        def crop(self, tokens_to_remove: int) -> None:
+            self.foveate_ledger.crop(abs(tokens_to_remove))
+            super().crop(tokens_to_remove)
+
+        def reset(self) -> None:
+            super().reset()
+            self.foveate_ledger = Ledger()
+
+    LedgeredCache.__name__ = LedgeredCache.__qualname__ = base.__name__
+    return LedgeredCache
+
+
+def _joined(
+    first: torch.Tensor | None, second: torch.Tensor | None, like_first: torch.Tensor, like_second: torch.Tensor
+) -> torch.Tensor | None:
+    if first is None and second is None:
+        return None
+    first = torch.ones_like(like_first, dtype=torch.bool) if first is None else first
+    second = torch.ones_like(like_second, dtype=torch.bool) if second is None else second
+    return torch.cat([first, second], dim=1)

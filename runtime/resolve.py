@@ -1,0 +1,60 @@
+"""Resolving a plan against a traced graph: names become passes, keeps become counts, and each is priced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..common.errors import BadInput
+from ..ir.graph import Graph, Placed
+from ..ir.op import Op
+from ..ir.placement import Placement
+from ..ir.plan import Plan
+from ..ir.polynomial import BATCH, CONTEXT, ROWS, as_polynomial
+from ..ir.site import Site
+from ..passes import create
+
+
+def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
+    """The graph with every placement of `plan` made: counts at each site and the compressors' own operations.
+
+    Raises:
+        BadInput: unknown pass, parameter or site, a modality that the workload lacks, or a keep out of range.
+    """
+    placements = plan.placements if isinstance(plan, Plan) else tuple(plan)
+    layouts = dict(graph.layouts)
+    placed: list[Placed] = []
+    for placement in sorted(placements, key=lambda p: Site.parse(p.site).depth):
+        site = graph.require_site(placement.site)
+        method = create(placement.method, placement.params)
+        if site.kind not in method.sites:
+            raise BadInput(f"{placement.method} acts at {' or '.join(method.sites)}, not at {placement.site}")
+        for modality in placement.modalities(graph.layouts):
+            before = layouts[modality]
+            after = layouts[modality] = method.count(before, placement.keep)
+            ops = method.ops(before, graph.decoder.width) + compaction_ops(graph.decoder.width)
+            same = after.count == before.count
+            placed.append(Placed(placement, modality, before.count, after.count, () if same else ops))
+    return graph.place(placed)
+
+
+def resolved_plan(graph: Graph, plan: Plan) -> Plan:
+    """The plan with `tokens_in` and `tokens_out` of each placement filled in.
+
+    Raises:
+        BadInput: as `resolve`.
+    """
+    counts = {id(item.placement): item for item in resolve(graph, plan).placed}
+    filled = [
+        replace(p, tokens_in=counts[id(p)].tokens_in, tokens_out=counts[id(p)].tokens_out) for p in plan.placements
+    ]
+    return plan.with_placements(filled)
+
+
+def compaction_ops(width: int) -> tuple[Op, ...]:
+    """What the runtime adds to every placement: find the tokens that stay and gather hidden states and positions."""
+    index = Op("compaction.index", "selection", flops=ROWS, elements=4 * ROWS, launches=as_polynomial(12))
+    gather = Op("compaction.gather", "gather", elements=width * ROWS + 2 * width * BATCH * CONTEXT, launches=as_polynomial(4))
+    return (index, gather)
+
+

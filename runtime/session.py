@@ -1,0 +1,167 @@
+"""The hooks that run a plan inside a live model: at the outermost forward, at the decoder, and on its layers."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..common.errors import BadInput
+from ..ir.families import Family
+from . import ledger as ledgers
+from .call import Call
+from .encoder_rows import EncoderRows
+from .ledger import Ledger
+from .media import find_media
+from .prefill import CallState
+from .sites import LiveSite
+
+
+class Session:
+    """Runs the placements of one plan on one model; each thread has its own call state."""
+
+    def __init__(self, model: nn.Module, family: Family, sites: list[LiveSite], *, forced: bool) -> None:
+        self.model, self.family, self.forced = model, family, forced
+        self.sites: dict[int, list[LiveSite]] = {}
+        for site in sites:
+            self.sites.setdefault(site.layer, []).append(site)
+        self.decoder = family.decoder(model)
+        self.encoder_rows = {
+            modality: EncoderRows({n: t for s in sites for n, t in s.tapped("encoder").items() if modality in s.modalities})
+            for modality in family.modalities
+        }
+        self.positions: torch.Tensor | None = None
+        self.selections: dict[str, torch.Tensor] = {}
+        self._names = list(inspect.signature(model.forward).parameters)
+        self._local = threading.local()
+
+    def hook(self) -> list[Any]:
+        """Register every hook; returns their handles."""
+        rotary = self.family.rotary(self.model)
+        handles = [
+            self.model.register_forward_pre_hook(self._enter_model, with_kwargs=True),
+            self.model.register_forward_hook(self._leave_model, with_kwargs=True, always_call=True),
+            self.decoder.register_forward_pre_hook(self._enter_decoder, with_kwargs=True),
+            self.decoder.register_forward_hook(self._leave_decoder, with_kwargs=True, always_call=True),
+            rotary.register_forward_pre_hook(self._enter_rotary, with_kwargs=True),
+        ]
+        for modality, rows in self.encoder_rows.items():
+            if rows.taps:
+                encoder = self.family.encoder(self.model, modality)
+                handles.append(encoder.register_forward_hook(rows.after_encoder))
+        inside = [layer for layer in self.sites if layer > 0]
+        for number, layer in enumerate(self.decoder.layers):  # type: ignore[arg-type]
+            if inside and number >= min(inside):
+                hook = _LayerHook(self, number)
+                handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+        return handles
+
+    @property
+    def call(self) -> Call | None:
+        """The call in progress in this thread, None outside of one or where nothing is to be done."""
+        return getattr(self._local, "call", None)
+
+    def aim(self, call: Call) -> None:
+        """Point the taps of last-token rows at the last prompt token among the tokens that remain."""
+        wanted = [tap for site in self._all_sites() for need, tap in site.taps.items() if need.query == "last"]
+        if wanted and call.prefill:
+            last = call.last_places()
+            for tap in wanted:
+                tap.query = last
+
+    def _enter_model(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        arguments = dict(zip(self._names, args, strict=False)) | kwargs
+        cache = arguments.get("past_key_values")
+        ledger = ledgers.ledger_of(cache) or Ledger(logical=0 if cache is None else int(cache.get_seq_length()))
+        groups = find_media(self.family, model.config, arguments)
+        self._local.call = None
+        if not groups and not ledger.levels:
+            return None
+        if cache is not None:
+            ledgers.require_supported(cache)
+        if arguments.get("labels") is not None:
+            raise BadInput("labels cannot be used while a plan is applied: remove the plan to train or to take the loss")
+        state = _state(ledger, groups, arguments)
+        call = Call(state, arguments.get("attention_mask"), cache, decoder_config=self.decoder.config)
+        call.precomputed = arguments.get("mm_encoder_outputs") or {}
+        self._local.call = call
+        for site in self._all_sites():
+            site.arm(bool(groups))
+        if groups:
+            return None
+        return (), arguments | call.decoding_arguments()
+
+    def _leave_model(self, model: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        call, self._local.call = self.call, None
+        for site in self._all_sites():
+            site.arm(False)
+        if call is not None and call.finished and call.prefill:
+            self.selections, self.positions = call.state.selections, call.positions()
+
+    def _enter_decoder(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = self.call
+        if call is None:
+            return None
+        if call.cache is not None and ledgers.ledger_of(call.cache) is not None:
+            call.state.ledger.inside = True
+        if call.prefill:
+            self._read_encoder_rows(call)
+        changed = call.enter_decoder(self.sites.get(0, []), kwargs, forced=self.forced)
+        self.aim(call)
+        return args, changed
+
+    def _read_encoder_rows(self, call: Call) -> None:
+        """Hand the encoder's rows of this call's media to its state."""
+        for modality, rows in self.encoder_rows.items():
+            media = sum(len(group.members) for group in call.state.groups if group.modality == modality)
+            if media:
+                call.state.encoder_rows |= rows.rows(call.precomputed.get(modality), media)
+
+    def _leave_decoder(self, decoder: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        call = self.call
+        if call is None:
+            return
+        call.state.ledger.inside = False
+        if output is not None:
+            call.finish(getattr(output, "past_key_values", None))
+
+    def _enter_rotary(self, rotary: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = self.call
+        if call is None or call.rotary is None:
+            return None
+        if "position_ids" in kwargs:
+            return args, {**kwargs, "position_ids": call.rotary}
+        return (args[0], call.rotary, *args[2:]), kwargs
+
+    def _all_sites(self) -> list[LiveSite]:
+        return [site for group in self.sites.values() for site in group]
+
+
+class _LayerHook:
+    """Pre-hook of one decoder layer at or after a site inside the stack."""
+
+    def __init__(self, session: Session, number: int) -> None:
+        self.session, self.number = session, number
+
+    def __call__(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = self.session.call
+        if call is None:
+            return None
+        sites = self.session.sites.get(self.number)
+        if sites is not None:
+            args, kwargs = call.enter_layer(self.number, sites, args, kwargs, forced=self.session.forced)
+            self.session.aim(call)
+        return call.layer_arguments(args, kwargs)
+
+
+def _state(ledger: Ledger, groups: list[Any], arguments: dict[str, Any]) -> CallState:
+    given = arguments.get("input_ids")
+    given = arguments["inputs_embeds"] if given is None else given
+    mask = arguments.get("attention_mask")
+    pad_left = True
+    if groups and given.shape[0] > 1 and isinstance(mask, torch.Tensor) and mask.ndim == 2:
+        pad_left = not bool((mask[:, -1] == 0).any())
+    return CallState(ledger, groups, given.shape[0], given.shape[1], given.device, pad_left)

@@ -1,0 +1,109 @@
+"""A placement made ready for a live model: its pass, its place in the decoder, and the taps that feed its signals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..common.errors import BadInput
+from ..ir.families import Family
+from ..ir.layout import Layout
+from ..ir.placement import Placement
+from ..ir.signal import Need
+from ..ir.site import Site
+from ..passes import Compression, Pass, Tokens, create
+from ..passes.primitives.merge import merged
+from . import taps
+from .media import MediaGroup
+
+
+@dataclass
+class LiveSite:
+    """One placement on one model. `layer` is the decoder layer whose input it compresses (0: the decoder's input)."""
+
+    placement: Placement
+    method: Pass
+    modalities: tuple[str, ...]
+    layer: int
+    taps: dict[Need, taps.Tap] = field(default_factory=dict)
+
+    def target(self, layout: Layout) -> Layout:
+        """What remains of a medium of `layout`."""
+        return self.method.count(layout, self.placement.keep)
+
+    def acts_on(self, group: MediaGroup, *, forced: bool) -> bool:
+        """Whether it changes anything for a group; with `forced` a pass that keeps every token runs too."""
+        mine = group.modality in self.modalities
+        return mine and (forced or self.target(group.layout).count != group.layout.count)
+
+    def compress(self, group: MediaGroup, features: torch.Tensor, rows: dict[Need, torch.Tensor]) -> Compression:
+        """Run the pass on (M, n, D) features, with the signals read for this group."""
+        layout = group.layout
+        return self.method.compress(Tokens(features, layout, rows), self.target(layout))
+
+    def arm(self, on: bool) -> None:
+        """Switch the decoder's taps on before a prefill and off after it; the encoder's are always on."""
+        for tap in self.tapped("decoder").values():
+            tap.armed, tap.row = on, None
+
+    def tapped(self, stage: str) -> dict[Need, taps.Tap]:
+        """The taps in one stage."""
+        return {need: tap for need, tap in self.taps.items() if need.stage == stage}
+
+
+def live_site(placement: Placement, model: nn.Module, family: Family, config: Any) -> LiveSite:
+    """Resolve a placement's pass and place, and install its taps.
+
+    Raises:
+        BadInput: unknown pass or parameter, or a signal that this model cannot give.
+    """
+    site = Site.parse(placement.site)
+    method = create(placement.method, placement.params)
+    modalities = placement.modalities(family.modalities)
+    live = LiveSite(placement, method, modalities, site.layer or 0 if site.kind == "decoder.layer" else 0)
+    try:
+        for modality in modalities:
+            for need in method.needs(family.layout(config, modality, (0, 0))):
+                live.taps[need] = _tap(need, live, model, family, config, modality)
+    except BaseException:
+        release(live)
+        raise
+    return live
+
+
+def release(live: LiveSite) -> None:
+    """Take its taps off the model."""
+    for tap in live.taps.values():
+        taps.remove(tap)
+    live.taps.clear()
+
+
+def _tap(need: Need, live: LiveSite, model: nn.Module, family: Family, config: Any, modality: str) -> taps.Tap:
+    if need.stage == "encoder":
+        stack, layer = family.encoder(model, modality), _encoder_layer(need, family, config, modality)
+    else:
+        stack, layer = family.decoder(model), live.layer + (need.layer or 0)
+    layers = max((m for m in stack.modules() if isinstance(m, nn.ModuleList)), key=len)
+    if not 0 <= layer < len(layers):
+        label = live.placement.label()
+        raise BadInput(f"{label} reads layer {layer} of the {need.stage}, which has layers 0 to {len(layers) - 1}")
+    attention = [m for m in layers[layer].modules() if type(m).__name__.endswith("Attention")]
+    if need.query == "cls" and not any(n.endswith("class_embedding") for n, _ in stack.named_parameters()):
+        raise BadInput(f"{live.placement.label()} reads the attention of [CLS], and this encoder has no [CLS] token")
+    return taps.install(attention[0], 0 if need.query == "cls" else -1)
+
+
+def _encoder_layer(need: Need, family: Family, config: Any, modality: str) -> int:
+    """Numbered layer of an encoder need: None is the projector's, negative counts hidden states from the end."""
+    if need.layer is None:
+        return family.selected_layer(config, modality)
+    depth = config.vision_config.num_hidden_layers
+    return need.layer - 1 if need.layer >= 0 else depth + need.layer
+
+
+def carried_out(compression: Compression, features: torch.Tensor) -> torch.Tensor | None:
+    """The features that replace the kept ones, (M, K, D), or None for a pure drop, which changes none."""
+    return None if compression.assign is None else merged(features, compression)

@@ -1,0 +1,58 @@
+"""What a plan asks of a model, checked before anything is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..common.errors import BadInput
+from ..common.names import unknown
+from ..ir.families import family_of
+from ..ir.fingerprint import fingerprint
+from ..ir.placement import Placement
+from ..ir.plan import Plan
+from ..ir.site import Site
+from ..passes import create
+
+
+def check_fits(plan: Plan, model: Any) -> None:
+    """Refuse a plan that cannot run on a model; `model` may also be a configuration.
+
+    Raises:
+        BadInput: the model type is not supported, the plan is for another model, or a placement names an unknown
+            pass, parameter, site or modality, or a keep out of range.
+    """
+    config = getattr(model, "config", model)
+    family = family_of(config)
+    if plan.model is not None and plan.model.fingerprint != fingerprint(config):
+        raise BadInput(
+            f"the plan is for {plan.model.name} ({plan.model.type}), and this model's configuration is another; "
+            "make a plan for it, or remove the plan's model block to apply it all the same"
+        )
+    seen: set[tuple[str, str]] = set()
+    for number, placement in enumerate(plan.placements):
+        where = f"placements[{number}]"
+        _check_site(placement, config, where)
+        for modality in placement.modalities(family.modalities):
+            if (placement.site, modality) in seen:
+                raise BadInput(f"{where}: two passes at {placement.site} act on {modality}; keep one of them")
+            seen.add((placement.site, modality))
+
+
+def _check_site(placement: Placement, config: Any, where: str) -> None:
+    method = create(placement.method, placement.params)
+    if not 0 < placement.keep <= 1:
+        raise BadInput(f"{where}.keep is {placement.keep}; it must be above 0 and at most 1")
+    site = Site.parse(placement.site)
+    offered = supported_sites(config)
+    if placement.site not in offered:
+        raise unknown(f"site in {where} for this model", placement.site, offered)
+    if site.kind not in method.sites:
+        places = " or ".join(method.sites)
+        raise BadInput(f"{where}: {placement.method} acts at {places}, not at {placement.site}")
+
+
+def supported_sites(config: Any) -> list[str]:
+    """The sites at which plans can be applied to a model of this configuration."""
+    depth = config.get_text_config(decoder=True).num_hidden_layers
+    media = [f"{modality}.projector.output" for modality in family_of(config).modalities]
+    return [*media, *(f"decoder.layers.{k}" for k in range(1, depth))]
