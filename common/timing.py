@@ -50,7 +50,7 @@ def interleave(
     names = tuple(functions)
     samples = {name: np.empty(rounds, dtype=np.float64) for name in names}
     for turn in range(-warmup, rounds):
-        for name in _order(names, turn + warmup):
+        for name in round_order(names, turn + warmup):
             seconds = _seconds(functions[name], synchronize)
             if turn >= 0:
                 samples[name][turn] = seconds
@@ -108,8 +108,8 @@ def fixed_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _order(names: Sequence[str], turn: int) -> Sequence[str]:
-    """Rotate every second round and mirror the odd ones: each function leads, trails and follows each other one."""
+def round_order(names: Sequence[str], turn: int) -> Sequence[str]:
+    """The order of round `turn`: rotate every second round and mirror the odd ones: each function leads, trails and follows each other one."""
     shift = (turn // 2) % max(len(names), 1)
     rotated = [*names[shift:], *names[:shift]]
     return rotated[::-1] if turn % 2 else rotated

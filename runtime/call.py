@@ -117,7 +117,11 @@ class Call:
     def positions(self) -> torch.Tensor:
         """(B, L') places in the original sequence of what the deepest layers saw in this call."""
         state = self.state
-        kept = torch.arange(state.length, device=state.device).expand(state.batch, -1) if state.kept is None else state.kept
+        kept = (
+            torch.arange(state.length, device=state.device).expand(state.batch, -1)
+            if state.kept is None
+            else state.kept
+        )
         return kept + state.ledger.logical
 
     def last_places(self) -> int | torch.Tensor:

@@ -22,7 +22,7 @@ class EncoderRows:
 
     def __init__(self, taps: dict[Need, Tap]) -> None:
         self.taps = taps
-        self._by_output: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._by_output: Any = WeakTensorKeyDictionary()
         self._latest: dict[Need, torch.Tensor] = {}
 
     def after_encoder(self, encoder: nn.Module, args: Any, output: Any) -> None:
@@ -40,19 +40,23 @@ class EncoderRows:
         """
         if not self.taps:
             return {}
-        hidden = getattr(precomputed, "last_hidden_state", None)
-        found = self._latest if precomputed is None else self._by_output.get(hidden)
-        if found is None:
-            # Beams repeat precomputed outputs into new tensors: then the latest run is theirs, as often repeated.
-            found = {need: _repeated(row, media) for need, row in self._latest.items()}
-        if not found or any(row is None or row.shape[0] != media for row in found.values()):
+        if precomputed is None:
+            found, order = self._latest, None
+        else:
+            found = self._by_output.get(getattr(precomputed, "last_hidden_state", None)) or {}
+            order = _first_places(precomputed.pooler_output)
+        rows = {need: row if order is None else row[order] for need, row in found.items()}
+        if not rows or any(row.shape[0] != media for row in rows.values()):
             raise BadInput(
                 "the encoder outputs were computed before the plan was applied, and the plan reads the encoder's "
                 "attention; compute them again while the plan is applied"
             )
-        return {need: row for need, row in found.items() if row is not None}
+        return rows
 
 
-def _repeated(row: torch.Tensor, media: int) -> torch.Tensor | None:
-    times, rest = divmod(media, row.shape[0])
-    return row.repeat_interleave(times, dim=0) if times > 1 and not rest else None
+def _first_places(features: Any) -> list[int] | None:
+    """Which medium each entry of a list of features is: beams repeat the same tensors, in groups of a row's media."""
+    if isinstance(features, torch.Tensor):
+        return None
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(id(feature), len(numbers)) for feature in features]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_APPLIED: weakref.WeakKeyDictionary[nn.Module, Handle] = weakref.WeakKeyDictionary()
+_APPLIED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
 class Handle:
@@ -33,6 +33,7 @@ class Handle:
         family = family_of(model.config)
         self._model = weakref.ref(model)
         self._sites: list[LiveSite] = []
+        self._removed = False
         try:
             for placement in plan.placements:
                 self._sites.append(live_site(placement, model, family, model.config))
@@ -59,8 +60,9 @@ class Handle:
         self._hooks = []
         self._release()
         model = self._model()
-        if model is not None and _APPLIED.get(model) is self:
-            del _APPLIED[model]
+        if model is not None and not self._removed:
+            _APPLIED.discard(model)
+        self._removed = True
 
     def __enter__(self) -> Handle:
         return self
@@ -91,5 +93,5 @@ def apply(model: nn.Module, plan: Plan | str | os.PathLike[str], *, force_compac
     if model in _APPLIED:
         raise BadInput("a plan is already applied to this model; call remove() on its handle first")
     handle = Handle(model, found, forced=force_compaction)
-    _APPLIED[model] = handle
+    _APPLIED.add(model)
     return handle

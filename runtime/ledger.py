@@ -116,7 +116,7 @@ def require_supported(cache: Any) -> None:
 
 
 @memoised
-def _ledgered(base: type) -> type:
+def _ledgered(base: Any) -> type:
     """A subclass of a cache class whose length is the logical one outside the decoder."""
 
     class LedgeredCache(base):  # type: ignore[misc]
@@ -125,7 +125,7 @@ def _ledgered(base: type) -> type:
             return super().get_seq_length(layer_idx) if ledger is None or ledger.inside else ledger.logical
 
         def get_query_offset(self, layer_idx: int = 0) -> int:
-            return super().get_seq_length(layer_idx)
+            return int(super().get_seq_length(layer_idx))
 
         def update(self, *args: Any, **kwargs: Any) -> Any:
             if self.foveate_ledger.levels and not self.foveate_ledger.inside:

@@ -65,7 +65,7 @@ def find_media(family: Family, config: Any, arguments: Mapping[str, Any]) -> lis
 
 def _grouped(modality: str, layouts: list[Layout], flat: torch.Tensor) -> list[MediaGroup]:
     """One group for each distinct layout; prefix tokens of a medium are left out, since they always stay."""
-    pieces = flat.split([layout.total for layout in layouts])
+    pieces = torch.split(flat, [layout.total for layout in layouts])
     groups = []
     for layout in dict.fromkeys(layouts):
         members = [i for i, other in enumerate(layouts) if other == layout]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Box = tuple[int, int, int, int]
 
-_DIMMED = 0.72
+_DIMMED = 0.62
 _KEPT_OUTLINE = (255, 210, 0)
 _BOX_OUTLINE = (0, 230, 120)
 

@@ -91,9 +91,7 @@ class CallState:
         kept = self._everything() if self.kept is None else self.kept
         return kept if before is None else inverse_map(before, self.length).gather(1, kept)
 
-    def _compress(
-        self, site: LiveSite, group: MediaGroup, hidden: torch.Tensor
-    ) -> tuple[torch.Tensor, MediaGroup]:
+    def _compress(self, site: LiveSite, group: MediaGroup, hidden: torch.Tensor) -> tuple[torch.Tensor, MediaGroup]:
         places = self._physical(group.positions)
         flat = hidden.reshape(-1, hidden.shape[-1])
         features = flat[places]
@@ -104,9 +102,7 @@ class CallState:
             flat = flat.index_copy(0, targets, replaced.reshape(-1, flat.shape[-1]))
         return flat.view_as(hidden), group.compressed(compression.index, site.target(group.layout))
 
-    def _signals(
-        self, site: LiveSite, group: MediaGroup, places: torch.Tensor, width: int
-    ) -> dict[Need, torch.Tensor]:
+    def _signals(self, site: LiveSite, group: MediaGroup, places: torch.Tensor, width: int) -> dict[Need, torch.Tensor]:
         """The signals of a site for one group, (M, n): encoder rows by medium, decoder rows by the tokens' places."""
         found = {}
         for need in site.tapped("encoder"):
@@ -143,7 +139,9 @@ class CallState:
         name = site.placement.site
         earlier = self.selections.get(name)
         joined = earlier is not None and earlier.shape[1] == group.selected.shape[1] and len(self.groups) > 1
-        self.selections[name] = torch.cat([earlier, group.selected]) if joined and earlier is not None else group.selected
+        self.selections[name] = (
+            torch.cat([earlier, group.selected]) if joined and earlier is not None else group.selected
+        )
 
     def _past(self, layer: int) -> Level | None:
         """The level before this call: its own, else that of the nearest earlier layer, else every past token."""

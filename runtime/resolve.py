@@ -54,7 +54,7 @@ def resolved_plan(graph: Graph, plan: Plan) -> Plan:
 def compaction_ops(width: int) -> tuple[Op, ...]:
     """What the runtime adds to every placement: find the tokens that stay and gather hidden states and positions."""
     index = Op("compaction.index", "selection", flops=ROWS, elements=4 * ROWS, launches=as_polynomial(12))
-    gather = Op("compaction.gather", "gather", elements=width * ROWS + 2 * width * BATCH * CONTEXT, launches=as_polynomial(4))
+    gather = Op(
+        "compaction.gather", "gather", elements=width * ROWS + 2 * width * BATCH * CONTEXT, launches=as_polynomial(4)
+    )
     return (index, gather)
-
-

@@ -30,7 +30,9 @@ class Session:
             self.sites.setdefault(site.layer, []).append(site)
         self.decoder = family.decoder(model)
         self.encoder_rows = {
-            modality: EncoderRows({n: t for s in sites for n, t in s.tapped("encoder").items() if modality in s.modalities})
+            modality: EncoderRows(
+                {n: t for s in sites for n, t in s.tapped("encoder").items() if modality in s.modalities}
+            )
             for modality in family.modalities
         }
         self.positions: torch.Tensor | None = None
@@ -83,7 +85,9 @@ class Session:
         if cache is not None:
             ledgers.require_supported(cache)
         if arguments.get("labels") is not None:
-            raise BadInput("labels cannot be used while a plan is applied: remove the plan to train or to take the loss")
+            raise BadInput(
+                "labels cannot be used while a plan is applied: remove the plan to train or to take the loss"
+            )
         state = _state(ledger, groups, arguments)
         call = Call(state, arguments.get("attention_mask"), cache, decoder_config=self.decoder.config)
         call.precomputed = arguments.get("mm_encoder_outputs") or {}

@@ -16,8 +16,8 @@ from ..ir.signal import Need
 from ..ir.site import Site
 from ..passes import Compression, Pass, Tokens, create
 from ..passes.primitives.merge import merged
-from . import taps
 from .media import MediaGroup
+from .taps import Tap, install, remove
 
 
 @dataclass
@@ -28,7 +28,7 @@ class LiveSite:
     method: Pass
     modalities: tuple[str, ...]
     layer: int
-    taps: dict[Need, taps.Tap] = field(default_factory=dict)
+    taps: dict[Need, Tap] = field(default_factory=dict)
 
     def target(self, layout: Layout) -> Layout:
         """What remains of a medium of `layout`."""
@@ -49,7 +49,7 @@ class LiveSite:
         for tap in self.tapped("decoder").values():
             tap.armed, tap.row = on, None
 
-    def tapped(self, stage: str) -> dict[Need, taps.Tap]:
+    def tapped(self, stage: str) -> dict[Need, Tap]:
         """The taps in one stage."""
         return {need: tap for need, tap in self.taps.items() if need.stage == stage}
 
@@ -77,11 +77,11 @@ def live_site(placement: Placement, model: nn.Module, family: Family, config: An
 def release(live: LiveSite) -> None:
     """Take its taps off the model."""
     for tap in live.taps.values():
-        taps.remove(tap)
+        remove(tap)
     live.taps.clear()
 
 
-def _tap(need: Need, live: LiveSite, model: nn.Module, family: Family, config: Any, modality: str) -> taps.Tap:
+def _tap(need: Need, live: LiveSite, model: nn.Module, family: Family, config: Any, modality: str) -> Tap:
     if need.stage == "encoder":
         stack, layer = family.encoder(model, modality), _encoder_layer(need, family, config, modality)
     else:
@@ -93,7 +93,7 @@ def _tap(need: Need, live: LiveSite, model: nn.Module, family: Family, config: A
     attention = [m for m in layers[layer].modules() if type(m).__name__.endswith("Attention")]
     if need.query == "cls" and not any(n.endswith("class_embedding") for n, _ in stack.named_parameters()):
         raise BadInput(f"{live.placement.label()} reads the attention of [CLS], and this encoder has no [CLS] token")
-    return taps.install(attention[0], 0 if need.query == "cls" else -1)
+    return install(attention[0], 0 if need.query == "cls" else -1)
 
 
 def _encoder_layer(need: Need, family: Family, config: Any, modality: str) -> int:

@@ -26,7 +26,7 @@ class Tap:
     was read, (B, keys) float32, until it is taken.
     """
 
-    module: nn.Module
+    reference: weakref.ref[nn.Module]
     query: int | torch.Tensor = 0
     armed: bool = True
     row: torch.Tensor | None = None
@@ -43,6 +43,11 @@ class Tap:
             rows = torch.arange(query.shape[0], device=query.device)
             one, seen = query[rows, :, at], _mask_row(mask, key, lambda m: m.expand(len(rows), -1, -1, -1)[rows, :, at])
         self.row = attention_row(one, key, scale=scale, mask=seen)
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The tapped module, None once it is gone: a tap must not keep its model alive."""
+        return self.reference()
 
     def take(self) -> torch.Tensor:
         """The row that was read, (B, keys) float32; the tap is empty afterwards.
@@ -68,25 +73,28 @@ def install(module: nn.Module, query: int | torch.Tensor = 0) -> Tap:
     config: Any = getattr(module, "config", None)
     base = getattr(config, "_attn_implementation", None)
     if base is None:
-        raise BadInput(f"{type(module).__name__} does not dispatch its attention by its config; its rows cannot be read")
+        raise BadInput(
+            f"{type(module).__name__} does not dispatch its attention by its config; its rows cannot be read"
+        )
     taps = _TAPS.setdefault(module, [])
     if not taps:
         tapped = copy.copy(config)
         tapped._attn_implementation_internal = _wrapper_name(base)
         module.config = tapped
-    tap = Tap(module, query, original=config if not taps else taps[0].original)
+    tap = Tap(weakref.ref(module), query, original=config if not taps else taps[0].original)
     taps.append(tap)
     return tap
 
 
 def remove(tap: Tap) -> None:
     """Take a tap off; with the last one the module has its own config back."""
-    taps = _TAPS.get(tap.module, [])
-    if tap in taps:
-        taps.remove(tap)
-    if not taps:
-        tap.module.config = tap.original
-        _TAPS.pop(tap.module, None)
+    module = tap.module
+    if module is None or module not in _TAPS:
+        return
+    _TAPS[module] = [other for other in _TAPS[module] if other is not tap]
+    if not _TAPS[module]:
+        module.config = tap.original
+        del _TAPS[module]
 
 
 def _wrapper_name(base: str) -> str:
@@ -121,11 +129,14 @@ def _wrapper(base: str) -> Callable[..., Any]:
 def _base_function(base: str, module: nn.Module) -> Callable[..., Any]:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
-    return ALL_ATTENTION_FUNCTIONS.get_interface(base, eager)  # type: ignore[no-any-return]
+    eager: Any = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+    found: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(base, eager)
+    return found
 
 
-def _mask_row(mask: Any, key: torch.Tensor, select: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor | None:
+def _mask_row(
+    mask: torch.Tensor | None, key: torch.Tensor, select: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor | None:
     """The query's row of a mask: 4-d (query rows), 2-d (padding alone), or None."""
     if mask is None:
         return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hidden_tokens import HiddenTokens, dropped_mask
+from tiny import IMAGE_TOKEN, batch, tiny_llava
 
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.runtime import apply
-from hidden_tokens import HiddenTokens, dropped_mask
-from tiny import IMAGE_TOKEN, batch, tiny_llava
 
 STEPS = 16
 SITES = {"image.projector.output": 0, "decoder.layers.1": 1, "decoder.layers.3": 3}
@@ -41,9 +41,7 @@ def compare_step_by_step(model, plan, inputs, layers):
             )
             compressed.append(output.logits[:, -1])
         selections = dict(handle.selections)
-    hidden = {
-        layers[site]: dropped_mask(inputs, kept, image_token=IMAGE_TOKEN) for site, kept in selections.items()
-    }
+    hidden = {layers[site]: dropped_mask(inputs, kept, image_token=IMAGE_TOKEN) for site, kept in selections.items()}
     oracle = HiddenTokens(model, hidden, inputs)
     with torch.no_grad():
         logits = oracle.forward(inputs["input_ids"], pixel_values=inputs["pixel_values"])
