@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..common.errors import BadInput
+from .decimals import decimal
 
 _FORM = re.compile(r"(ttft|tpot|latency|memory|throughput|fidelity)\s*(<=|>=)\s*(\d+(?:\.\d+)?)\s*(ms|s|%|GiB|MiB|/s)?")
 _UNITS: dict[str, dict[str, float]] = {
@@ -76,8 +77,6 @@ class Budget:
 
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
-        if self.relative:
-            return f"{self.figure}{sign}{100 * self.limit:g}%"
-        unit = {"memory": "GiB", "throughput": "/s", "fidelity": ""}.get(self.figure, "ms")
-        value = self.limit / 2**30 if self.figure == "memory" else self.limit
-        return f"{self.figure}{sign}{value:g}{unit}"
+        absolute = {"memory": "GiB", "throughput": "/s", "fidelity": ""}.get(self.figure, "ms")
+        unit = "%" if self.relative else absolute
+        return f"{self.figure}{sign}{decimal(self.limit, factor=_UNITS[self.figure][unit])}{unit}"

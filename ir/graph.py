@@ -185,7 +185,9 @@ class Graph:
         Raises:
             BadInput: a site is not offered, or a placement's counts do not fit what arrives.
         """
-        graph = replace(self, placed=())
+        if self.placed:
+            raise BadInput("this graph has placements already; place all of them at once on the graph as it was traced")
+        graph = self
         arriving = {modality: layout.count for modality, layout in self.layouts.items()}
         for item in sorted(placed, key=lambda p: Site.parse(p.placement.site).depth):
             if item.tokens_in != arriving[item.modality] or not 0 <= item.tokens_out <= item.tokens_in:
@@ -209,13 +211,11 @@ class Graph:
         decoder = self.decoder
         return decoder.tokens[decoder.first : decoder.first + decoder.depth]
 
-    def networkx(self) -> nx.DiGraph:
+    def networkx(self) -> nx.DiGraph[str]:
         """The flow as a `networkx.DiGraph`: nodes carry `stage`, edges carry `stream`."""
-        graph: nx.DiGraph = nx.DiGraph(model=self.model, model_type=self.model_type)
+        graph: nx.DiGraph[str] = nx.DiGraph(model=self.model, model_type=self.model_type)
         for stage in self.stages:
             graph.add_node(stage.name, stage=stage)
         for stream in self.streams:
             graph.add_edge(stream.source, stream.target, stream=stream)
         return graph
-
-

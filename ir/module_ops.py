@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .op import Op, attention, elementwise, gemm, normalization
-from .polynomial import ROWS, as_polynomial
+from .polynomial import BATCH, ROWS, as_polynomial
 
 if TYPE_CHECKING:
     from torch import nn
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 # Kernels that eager transformers starts for one rotary embedding of q and k, and for one RMSNorm.
 _ROTARY_LAUNCHES = 10
 _RMS_LAUNCHES = 6
+# The square, its mean and the two products each go through the whole row: reads and writes, in rows of one pass.
+_RMS_PASSES = 3
 
 
 def layer_ops(layer: nn.Module, *, causal: bool) -> tuple[Op, ...]:
@@ -33,10 +35,16 @@ def layer_ops(layer: nn.Module, *, causal: bool) -> tuple[Op, ...]:
     return (*ops, elementwise("residual.attention", width, reads=2), elementwise("residual.mlp", width, reads=2))
 
 
-def module_ops(name: str, module: nn.Module, *, causal: bool = False, repeats: int = 1) -> Iterator[Op]:
+def module_ops(
+    name: str, module: nn.Module, *, causal: bool = False, repeats: int = 1, prefix: int = 0
+) -> Iterator[Op]:
     """The operations that a module adds itself, without those of its children.
 
-    `repeats` is how many rows of a norm's width one token has: the heads, for a norm over single heads.
+    Args:
+        name: dotted name of the module inside its layer. module: on any device, meta included.
+        causal: whether attention in it is causal, with rotary embeddings and a key-value cache.
+        repeats: how many rows of a norm's width one token has: the heads, for a norm over single heads.
+        prefix: tokens of each sequence that no patch embedding makes, such as [CLS].
     """
     from torch import nn
 
@@ -44,7 +52,7 @@ def module_ops(name: str, module: nn.Module, *, causal: bool = False, repeats: i
     if isinstance(module, nn.Linear):
         yield gemm(name, module.in_features, module.out_features, bias=module.bias is not None)
     elif isinstance(module, nn.Conv2d):
-        yield _convolution(name, module)
+        yield _convolution(name, module, prefix)
     elif "Norm" in kind and hasattr(module, "weight"):
         yield from _norm(name, module, repeats)
     elif kind.endswith("Attention") and hasattr(module, "head_dim"):
@@ -53,14 +61,15 @@ def module_ops(name: str, module: nn.Module, *, causal: bool = False, repeats: i
         yield from _activation(name, module)
 
 
-def _convolution(name: str, module: nn.Conv2d) -> Op:
-    """A patch embedding: kernel and stride are equal, so it is a gemm over patches."""
+def _convolution(name: str, module: nn.Conv2d, prefix: int) -> Op:
+    """A patch embedding: kernel and stride are equal, so it is a gemm over patches: all tokens but `prefix`."""
+    patches = ROWS + -prefix * BATCH
     patch = module.in_channels * module.kernel_size[0] * module.kernel_size[1]
     return Op(
         name,
         "convolution",
-        flops=2 * patch * module.out_channels * ROWS,
-        elements=(patch + module.out_channels) * ROWS,
+        flops=2 * patch * module.out_channels * patches,
+        elements=(patch + module.out_channels) * patches,
         weights=sum(p.numel() for p in module.parameters()),
         inner=patch,
         outer=module.out_channels,
@@ -79,9 +88,9 @@ def _head_norms(layer: nn.Module) -> dict[str, int]:
 
 def _norm(name: str, module: nn.Module, repeats: int) -> Iterator[Op]:
     weights = sum(p.numel() for p in module.parameters())
-    launches = _RMS_LAUNCHES if "RMS" in type(module).__name__ else 1
-    width = int(module.weight.shape[0])  # type: ignore[union-attr, operator, index]
-    yield normalization(name, width * repeats, weights=weights, launches=launches)
+    launches, passes = (_RMS_LAUNCHES, _RMS_PASSES) if "RMS" in type(module).__name__ else (1, 1)
+    width = int(module.weight.shape[0])  # type: ignore[index]
+    yield normalization(name, width * repeats, weights=weights, launches=launches, passes=passes)
 
 
 def _attention(name: str, module: nn.Module, *, causal: bool) -> Iterator[Op]:
@@ -122,5 +131,5 @@ def _layer_width(layer: nn.Module) -> int:
     """The residual width: what the layer's first norm normalises."""
     for module in layer.modules():
         if "Norm" in type(module).__name__ and hasattr(module, "weight"):
-            return int(module.weight.shape[0])  # type: ignore[union-attr, operator, index]
+            return int(module.weight.shape[0])  # type: ignore[index]
     return 0

@@ -88,13 +88,16 @@ def elementwise(name: str, width: int, *, reads: int = 1, writes: int = 1, flops
     return Op(name, "elementwise", flops=flops * width * ROWS, elements=(reads + writes) * width * ROWS)
 
 
-def normalization(name: str, width: int, *, weights: int = 0, launches: int = 1) -> Op:
-    """Layer or RMS normalisation over `width` channels of every token row."""
+def normalization(name: str, width: int, *, weights: int = 0, launches: int = 1, passes: int = 1) -> Op:
+    """Layer or RMS normalisation over `width` channels of every token row.
+
+    A fused kernel reads and writes the row once (`passes` = 1); an eager one does so for each of its steps.
+    """
     return Op(
         name,
         "normalization",
         flops=5 * width * ROWS,
-        elements=2 * width * ROWS,
+        elements=2 * passes * width * ROWS,
         weights=weights,
         launches=as_polynomial(launches),
     )

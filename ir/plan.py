@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..common.errors import BadInput
 from ..common.files import write_whole
 from ..common.validation import validate
-from ..common.yaml_lines import Located, dump, load as load_yaml, parse
+from ..common.yaml_lines import Located, dump, parse
+from ..common.yaml_lines import load as load_yaml
 from .budget import Budget
 from .placement import Placement
 from .plan_schema import (
@@ -70,8 +73,9 @@ class Plan:
 
     @classmethod
     def _from_located(cls, located: Located) -> Plan:
-        if isinstance(located.data, dict) and located.data.get("foveate", SCHEMA_VERSION) != SCHEMA_VERSION:
-            message = f"schema version {located.data['foveate']!r} is not one that this foveate reads"
+        version = located.data.get("foveate", SCHEMA_VERSION) if isinstance(located.data, dict) else SCHEMA_VERSION
+        if type(version) is not int or version != SCHEMA_VERSION:  # True == 1 in Python
+            message = f"schema version {version!r} is not one that this foveate reads"
             raise located.error(("foveate",), message, f"write foveate: {SCHEMA_VERSION}")
         record = validate(PlanRecord, located)
         return cls(
@@ -92,8 +96,21 @@ class Plan:
         return dump(self.to_data())
 
     def to_data(self) -> dict[str, Any]:
-        """The plan as plain dictionaries and lists, the form that `to_yaml` writes."""
-        record = PlanRecord(
+        """The plan as plain dictionaries and lists, the form that `to_yaml` writes.
+
+        Raises:
+            BadInput: the plan was made in Python with a value that no plan file may hold.
+        """
+        try:
+            data = self._record().model_dump(by_alias=True, exclude_none=True)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            field = ".".join(map(str, fault["loc"]))
+            raise BadInput(f"this plan cannot be written: {field} is {fault['input']!r}; {fault['msg']}") from error
+        return {key: value for key, value in data.items() if key == "placements" or value != []}
+
+    def _record(self) -> PlanRecord:
+        return PlanRecord(
             foveate=SCHEMA_VERSION,
             placements=[_placement_record(p) for p in self.placements],
             model=self.model,
@@ -106,8 +123,6 @@ class Plan:
             conflicts=list(self.conflicts),
             search=self.search,
         )
-        data = record.model_dump(by_alias=True, exclude_none=True)
-        return {key: value for key, value in data.items() if key == "placements" or value != []}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the plan to `path`, whole or not at all; returns the path."""

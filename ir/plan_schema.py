@@ -24,7 +24,7 @@ class PlacementRecord(Record):
 
     method: str = Field(alias="pass", min_length=1)
     site: str
-    keep: Annotated[float, Field(ge=0, le=1)]
+    keep: Annotated[float, Field(ge=0, le=1, strict=True)]
     params: dict[str, Any] = Field(default_factory=dict)
     modality: str | list[str] | None = None
     group: str | None = None

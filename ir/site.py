@@ -20,6 +20,7 @@ _PATTERNS = (
     ("decoder.layer", re.compile(r"decoder\.layers\.(\d+)")),
     ("decoder.cache", re.compile(r"decoder\.cache")),
 )
+KINDS: tuple[str, ...] = tuple(kind for kind, _ in _PATTERNS)
 
 _HELP = (
     "a site is MODALITY.input, MODALITY.encoder.layers.K, MODALITY.encoder.layers.K.mid, MODALITY.encoder.output, "

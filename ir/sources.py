@@ -57,7 +57,7 @@ def built_on_meta(config: Any) -> nn.Module:
 
     try:
         with torch.device("meta"):
-            return AutoModelForImageTextToText.from_config(config)  # type: ignore[no-any-return]
+            return AutoModelForImageTextToText.from_config(config)  # type: ignore[no-any-return, no-untyped-call]
     except Exception as error:
         raise BadInput(f"transformers cannot build this {config.model_type} model: {_first_line(error)}") from error
 

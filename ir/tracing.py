@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import BadInput
@@ -14,6 +15,7 @@ from .layout import Layout
 from .module_ops import attention_shape, layer_ops, module_ops
 from .op import Op, elementwise
 from .polynomial import ROWS, as_polynomial
+from .pooling_head import pooling_head_ops, pooling_heads
 from .sources import built_on_meta, load_config
 from .workload import Images, Workload
 
@@ -77,8 +79,9 @@ def _workload(workload: Workload | str | None, row: Family, config: Any) -> Work
 
 def _name(model: Any, config: Any) -> str:
     if isinstance(model, (str, os.PathLike)):
-        return os.path.basename(os.path.normpath(os.fspath(model)).removesuffix("config.json").rstrip("/"))
-    return os.path.basename(str(getattr(config, "_name_or_path", "") or "")) or str(config.model_type)
+        path = Path(model).absolute()
+        return path.parent.name if path.name == "config.json" else path.name
+    return Path(str(getattr(config, "_name_or_path", "") or "")).name or str(config.model_type)
 
 
 def _count(request: Workload, modality: str) -> int:
@@ -135,9 +138,12 @@ def _stack(name: str, module: nn.Module, tokens: int, *, causal: bool) -> Stage:
     heads = [m for m in stack[0].modules() if type(m).__name__.endswith("Attention") and hasattr(m, "head_dim")]
     _, key_value_heads, head_dim = attention_shape(heads[0])
     width = _width(module)
-    outside = [(n, m) for n, m in module.named_modules() if not n.startswith(prefix)]
-    before = [op for n, m in outside if not _is_final(n) for op in module_ops(n, m)]
+    poolers = pooling_heads(module)
+    outside = [(n, m) for n, m in module.named_modules() if not n.startswith((prefix, *poolers))]
+    extra = _prefix_of(module)
+    before = [op for n, m in outside if not _is_final(n) for op in module_ops(n, m, prefix=extra)]
     after = [op for n, m in outside if _is_final(n) for op in module_ops(n, m)]
+    after += [op for n, m in poolers.items() for op in pooling_head_ops(n, m)]
     # Looking up or adding the embeddings, and scattering media features into them, each moves one stream.
     before.append(Op("embed", "gather", elements=4 * width * ROWS, launches=as_polynomial(4)))
     return Stage(

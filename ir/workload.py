@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
 from ..common.errors import BadInput
 from ..common.names import unknown
+from .decimals import decimal
 
 _SIZE = re.compile(r"(\d+)x(\d+)x(\d+)")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
-_INTEGERS = {"text": "text_tokens", "new": "new_tokens", "batch": "batch", "turns": "turns", "concurrency": "concurrency"}
+_INTEGERS = {
+    "text": "text_tokens",
+    "new": "new_tokens",
+    "batch": "batch",
+    "turns": "turns",
+    "concurrency": "concurrency",
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,9 @@ class Workload:
             value = getattr(self, name)
             if value < (0 if name in ("text_tokens", "new_tokens") else 1):
                 raise BadInput(f"workload: {name} is {value}; it must be positive")
+        for seconds in self.audio_seconds:
+            if not 0 < seconds < math.inf:
+                raise BadInput(f"workload: audio lasts {seconds:g} s; it must be longer than zero")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -91,14 +102,14 @@ class Workload:
             return replace(self, audio_seconds=(*self.audio_seconds, float(match.group(1))))
         if key not in _INTEGERS:
             raise unknown("workload key", key, ["image", "video", "audio", *_INTEGERS])
-        if not value.isdigit():
+        if not value.isdecimal():
             raise BadInput(f"workload {key}={value!r} is no whole number; write it as in {key}=1")
         return replace(self, **{_INTEGERS[key]: int(value)})  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         parts = [f"image={i.count}x{i.height}x{i.width}" for i in self.images]
         parts += [f"video={v.frames}x{v.height}x{v.width}" for v in self.videos]
-        parts += [f"audio={seconds:g}s" for seconds in self.audio_seconds]
+        parts += [f"audio={decimal(seconds)}s" for seconds in self.audio_seconds]
         parts += [f"text={self.text_tokens}", f"new={self.new_tokens}"]
         parts += [f"{key}={getattr(self, key)}" for key in ("batch", "turns", "concurrency") if getattr(self, key) != 1]
         return ",".join(parts)

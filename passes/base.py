@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 ALL_MODALITIES = ("image", "video", "audio")
+REDUNDANCIES = ("feature", "attention", "spatial", "temporal", "task")
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ class Pass(ABC):
     """A compression method: a frozen dataclass whose fields are its parameters in plans and on the command line.
 
     Class attributes say what it is: `name` as in plans, `source` (arXiv id or where it is from), `summary`, the
-    `modalities` and kinds of `sites` it may act on, what it `consumes` (the redundancy that it removes: feature,
-    attention, spatial, temporal, task; or nothing), whether it is `query_aware` (reads the text), its `mechanism`, and
-    the `catalog_id` and `training` columns of the catalogue.
+    `modalities` and kinds of `sites` it may act on, what it `consumes` (which of REDUNDANCIES it removes), whether it
+    is `query_aware` (reads the text), its `mechanism`, and the `catalog_id` and `training` columns of the catalogue.
     """
 
     name: ClassVar[str]
@@ -104,7 +104,7 @@ class Pass(ABC):
     @classmethod
     def parameters(cls) -> dict[str, Any]:
         """The parameters and their defaults."""
-        fields = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+        fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
         return {field.name: field.default for field in fields}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 from ..ir.layout import Layout, kept_count
 from ..ir.op import Op
@@ -54,6 +55,8 @@ class Pool(Pass):
 def nearest_grid(height: int, width: int, cells: int) -> tuple[int, int]:
     """The (height, width) no larger than the given one whose product is nearest to `cells`, then least stretched.
 
+    Grids that are stretched more than twofold are taken only where no other has about so many cells.
+
     Example:
         >>> nearest_grid(24, 24, 144), nearest_grid(16, 16, 128), nearest_grid(16, 16, 32)
         ((12, 12), (8, 16), (4, 8))
@@ -62,14 +65,15 @@ def nearest_grid(height: int, width: int, cells: int) -> tuple[int, int]:
         (rows, max(1, min(width, cells // rows + extra))) for rows in range(1, height + 1) for extra in (0, 1)
     ]
 
-    def misfit(grid: tuple[int, int]) -> tuple[float, float, tuple[int, int]]:
+    def misfit(grid: tuple[int, int]) -> tuple[bool, float, tuple[int, int]]:
         stretch = max(grid[0] * width, grid[1] * height) / min(grid[0] * width, grid[1] * height)
-        return max(stretch, _WIDEST_STRETCH), abs(grid[0] * grid[1] - cells) + 1e-6 * stretch, grid
+        return stretch > _WIDEST_STRETCH, abs(grid[0] * grid[1] - cells) + 1e-6 * stretch, grid
 
     return min(candidates, key=misfit)
 
 
-def pooling_bins(layout: Layout, target: Layout) -> tuple[list[int], list[int]]:
+@cache
+def pooling_bins(layout: Layout, target: Layout) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The bin of every token, and the central token of every bin, both in row-major order."""
     if layout.grid is None or target.grid is None:
         return _line_bins(layout.count, target.count)
@@ -84,11 +88,11 @@ def pooling_bins(layout: Layout, target: Layout) -> tuple[list[int], list[int]]:
         for x in range(width)
     ]
     centres = [(frame * height + y) * width + x for frame in range(frames) for y in row_centre for x in column_centre]
-    return assign, centres
+    return tuple(assign), tuple(centres)
 
 
-def _line_bins(length: int, bins: int) -> tuple[list[int], list[int]]:
+def _line_bins(length: int, bins: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Contiguous bins along one axis that differ by at most one cell, and the lower central cell of each."""
     edges = [-(-i * length // bins) for i in range(bins + 1)]
-    assign = [i for i in range(bins) for _ in range(edges[i], edges[i + 1])]
-    return assign, [(edges[i] + edges[i + 1] - 1) // 2 for i in range(bins)]
+    assign = tuple(i for i in range(bins) for _ in range(edges[i], edges[i + 1]))
+    return assign, tuple((edges[i] + edges[i + 1] - 1) // 2 for i in range(bins))

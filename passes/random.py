@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..common.seeds import generator
+from ..common.seeds import generator, sub_seed
 from .base import Tokens, register
 from .score import ScorePass
 
@@ -35,5 +35,5 @@ class Random(ScorePass):
         import torch
 
         rows, count = tokens.features.shape[:2]
-        draws = torch.rand(count, generator=generator(self.seed + tokens.seed))
+        draws = torch.rand(count, generator=generator(sub_seed(self.seed, tokens.seed)))
         return draws.to(tokens.features.device).expand(rows, count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from ..ir.layout import Layout
 from ..ir.op import Op
@@ -41,17 +42,18 @@ class Uniform(Pass):
         return Compression(positions.expand(tokens.features.shape[0], target.count))
 
 
-def uniform_positions(layout: Layout, count: int) -> list[int]:
+@cache
+def uniform_positions(layout: Layout, count: int) -> tuple[int, ...]:
     """The sorted positions of `count` tokens spread evenly over `layout`."""
     if layout.grid is None or layout.grid[0] > count:
-        return evenly_spaced(layout.count, count)
+        return tuple(evenly_spaced(layout.count, count))
     frames, height, width = layout.grid
     ranked = sorted(range(height * width), key=lambda cell: _lattice(cell // width, cell % width))
     kept: list[int] = []
     for frame in range(frames):
         share = (frame + 1) * count // frames - frame * count // frames
         kept += sorted(frame * height * width + cell for cell in ranked[:share])
-    return kept
+    return tuple(kept)
 
 
 def _lattice(row: int, column: int) -> float:

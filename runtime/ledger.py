@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache as memoised
 from typing import Any
 
 import torch
@@ -96,7 +95,8 @@ def ledger_of(cache: Any) -> Ledger | None:
 def attach(cache: Any, ledger: Ledger) -> None:
     """Put `ledger` on `cache`, which from then on reports the logical length to its callers."""
     if ledger_of(cache) is None:
-        cache.__class__ = _ledgered(type(cache))
+        base = type(cache)
+        cache.__class__ = _CLASSES.setdefault(base, _CLASSES.get(base) or _ledgered(base))
     setattr(cache, ATTRIBUTE, ledger)
 
 
@@ -115,7 +115,9 @@ def require_supported(cache: Any) -> None:
         raise BadInput(f"a plan cannot run on a cache of {', '.join(sorted(kinds))}; use DynamicCache, the default")
 
 
-@memoised
+_CLASSES: dict[type, type] = {}
+
+
 def _ledgered(base: Any) -> type:
     """A subclass of a cache class whose length is the logical one outside the decoder."""
 

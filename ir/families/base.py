@@ -52,6 +52,10 @@ class Family(ABC):
         Empty where the call carries no media (a decoding step, a text-only turn).
         """
 
+    @abstractmethod
+    def encode(self, model: nn.Module, modality: str, arguments: Mapping[str, Any]) -> Any:
+        """Run encoder and projector on the media of one call, as the model itself does."""
+
     def decoder(self, model: nn.Module) -> nn.Module:
         """The decoder: the module that holds `layers` and takes `inputs_embeds`."""
         return model.get_decoder()  # type: ignore[operator, no-any-return]

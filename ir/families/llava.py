@@ -29,6 +29,9 @@ class Llava(Family):
             return f"its vision tower is {tower!r}, and this row knows {', '.join(_TOWERS)}"
         if not isinstance(config.vision_feature_layer, int):
             return "it concatenates several encoder layers; give one vision_feature_layer"
+        layer, depth = config.vision_feature_layer, config.vision_config.num_hidden_layers
+        if layer == 0 or not -depth <= layer <= depth:
+            return f"its vision_feature_layer {layer} is the output of none of the tower's {depth} layers"
         if config.vision_feature_select_strategy == "default" and not _TOWERS[tower]:
             return f"strategy 'default' drops the first patch of {tower!r}, which has no [CLS]; set it to 'full'"
         return None
@@ -67,6 +70,10 @@ class Llava(Family):
         else:
             return {}
         return {"image": [self.layout(config, "image", (0, 0))] * pictures}
+
+    def encode(self, model: nn.Module, modality: str, arguments: Mapping[str, Any]) -> Any:
+        """`get_image_features` on the call's pictures."""
+        return model.get_image_features(pixel_values=arguments["pixel_values"])  # type: ignore[operator]
 
 
 def _inner(model: nn.Module) -> nn.Module:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def top_k(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Indices of the `count` highest scores of each row, sorted by position.
 
-    NaN ranks lowest; among equal scores the earlier token is kept, on every device.
+    NaN counts as -inf; among equal scores the earlier token is kept, on every device.
 
     Args:
         scores: (B, N) floating.

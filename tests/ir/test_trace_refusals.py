@@ -1,0 +1,84 @@
+"""What cannot be traced: one sentence each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import tiny_config
+from transformers import LlamaConfig, LlavaConfig, PixtralVisionConfig
+
+from foveate.common.errors import BadInput
+from foveate.ir.tracing import trace
+
+
+def changed(**fields: Any) -> LlavaConfig:
+    config = tiny_config()
+    for name, value in fields.items():
+        setattr(config, name, value)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("source", "workload", "sentence"),
+    [
+        (changed(vision_config=PixtralVisionConfig()), None, "its vision tower is 'pixtral', and this row knows clip"),
+        (changed(vision_feature_layer=[-2, -1]), None, "it concatenates several encoder layers; give one"),
+        (changed(vision_feature_layer=-9), None, "vision_feature_layer -9 is the output of none of the tower's 3"),
+        (changed(vision_feature_layer=0), None, "vision_feature_layer 0 is the output of none of the tower's 3 layers"),
+        (LlamaConfig(num_hidden_layers=1), None, "model type 'llama' is not supported yet; supported are llava"),
+        (42, None, "cannot trace a int; give a transformers model, configuration or folder"),
+        (tiny_config(), "audio=3s", "the workload has audio, which llava does not take (it takes image)"),
+        (tiny_config(), "video=3x56x56", "the workload has video, which llava does not take (it takes image)"),
+        (tiny_config(), "image=3", "workload image='3' is no size"),
+    ],
+)
+def test_one_sentence(source: Any, workload: str | None, sentence: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        trace(source, workload)
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("{broken", "is not readable JSON"),
+        ("", "is not readable JSON"),
+        ("[1, 2]", "has no model_type; a checkpoint's config.json is expected"),
+        ('{"hidden_size": 3}', "has no model_type; a checkpoint's config.json is expected"),
+        ('{"model_type": "zebra"}', "transformers knows no model type 'zebra'"),
+        ('{"model_type": "llama"}', "model type 'llama' is not supported yet"),
+        ('{"model_type": "llava", "auto_map": {"AutoConfig": "own.Config"}}', "asks for code of its own (auto_map)"),
+        ('{"model_type": "llava", "vision_config": 3}', "is not a valid llava configuration"),
+    ],
+)
+def test_one_sentence_for_a_bad_file(tmp_path: Path, content: str, sentence: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    for source in (tmp_path, tmp_path / "config.json", str(tmp_path)):
+        with pytest.raises(BadInput) as refused:
+            trace(source)
+        assert sentence in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00{")
+    with pytest.raises(BadInput, match="is not readable JSON"):
+        trace(tmp_path)
+
+
+def test_a_missing_folder_and_a_folder_without_configuration(tmp_path: Path) -> None:
+    for source in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(BadInput, match=r"give a checkpoint folder, a config\.json, or 'testbed'"):
+            trace(source)
+
+
+def test_no_code_of_the_checkpoints_own_is_run(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("raise SystemExit('ran')")
+    config = {**tiny_config().to_dict(), "auto_map": {"AutoConfig": "own.Config"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match="which foveate does not run"):
+        trace(tmp_path)
