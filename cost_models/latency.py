@@ -1,0 +1,100 @@
+"""Latency of single ops: overheads plus the slower of arithmetic and traffic, over arrays of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..common.names import unknown
+from ..ir.op import Op
+from .curve import Axis
+from .profile import DTYPE_BYTES, DeviceProfile
+
+FloatArray = NDArray[np.float64]
+Counts = int | float | NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pricer:
+    """Prices ops on one device at one dtype.
+
+    The roofline with measured efficiencies (Williams et al. 2009, doi:10.1145/1498765.1498785), plus overheads:
+
+        ms = launches * launch + max(flops / (peak * e_c), bytes / (bandwidth * e_m))
+
+    where bytes = elements * activation bytes + weights * weight bytes, and e_c and e_m are the profile's curves for
+    the op's kind. The host's own time (Python, dispatch) is kept apart, see `joined_ms`.
+
+    Attributes:
+        profile: the device. dtype: of activations and arithmetic. weight_dtype: of stored weights; None is `dtype`.
+
+    Raises:
+        BadInput: a dtype that is unknown or that the device has no rate for.
+    """
+
+    profile: DeviceProfile
+    dtype: str
+    weight_dtype: str | None = None
+    peak: float = field(init=False)
+    activation_bytes: float = field(init=False)
+    weight_bytes: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        weight_dtype = self.weight_dtype or self.dtype
+        if weight_dtype not in DTYPE_BYTES:
+            raise unknown("weight dtype", weight_dtype, DTYPE_BYTES)
+        object.__setattr__(self, "peak", self.profile.peak(self.dtype))
+        object.__setattr__(self, "activation_bytes", DTYPE_BYTES[self.dtype])
+        object.__setattr__(self, "weight_bytes", DTYPE_BYTES[weight_dtype])
+
+    def op_ms(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
+        """Milliseconds of `op` at the given counts, which are broadcast against each other."""
+        counts = {"batch": batch, "tokens": tokens, "context": context}
+        curves = self.profile.curves(op.kind, self.dtype)
+        launches = np.asarray(op.launches(**counts), dtype=np.float64)
+        flops = self.flops(op, **counts)
+        size = work_size(op, curves.compute.axis, flops, rows=np.asarray(batch, dtype=np.float64) * tokens)
+        compute = flops / (self.peak * curves.compute(size))
+        traffic = self.bytes(op, **counts)
+        memory = traffic / (self.profile.bandwidth_bytes_per_s * curves.memory(traffic))
+        return np.asarray(1e-3 * launches * self.profile.launch_overhead_us + 1e3 * np.maximum(compute, memory))
+
+    def ops_ms(self, ops: Iterable[Op], *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
+        """Milliseconds of all `ops`, one after the other."""
+        total = np.zeros(np.broadcast(batch, tokens, context).shape)
+        for op in ops:
+            total = total + self.op_ms(op, batch=batch, tokens=tokens, context=context)
+        return total
+
+    def joined_ms(self, device_ms: Any, *, calls: int, runs: int = 0) -> Any:
+        """Wall time of `device_ms` of work that the host starts in `calls` ops and `runs` whole stages.
+
+        A CPU does one after the other; a GPU works while the host goes on, so the slower of the two decides.
+        """
+        host_ms = 1e-3 * (calls * self.profile.call_overhead_us + runs * self.profile.stage_overhead_us)
+        return host_ms + device_ms if self.profile.kind == "cpu" else np.maximum(host_ms, device_ms)
+
+    def flops(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
+        """FLOPs that the device runs for `op`: the whole square of a causal attention where it skips none of it."""
+        polynomial = op.flops if self.profile.causal_skips else op.convention_flops
+        return np.asarray(polynomial(batch=batch, tokens=tokens, context=context), dtype=np.float64)
+
+    def bytes(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
+        """Bytes that `op` reads and writes, its weights once."""
+        return self.activations(op, batch=batch, tokens=tokens, context=context) + op.weights * self.weight_bytes
+
+    def activations(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
+        """Bytes of activations that `op` reads and writes."""
+        elements = op.elements(batch=batch, tokens=tokens, context=context)
+        return np.asarray(elements, dtype=np.float64) * self.activation_bytes
+
+
+def work_size(op: Op, axis: Axis, flops: FloatArray, *, rows: Any) -> Any:
+    """The size of work on the axis of a compute curve: FLOPs, or rows of a matrix product whose widths are known."""
+    if axis == "flops":
+        return flops
+    return flops / (2.0 * op.inner * op.outer) if op.inner and op.outer else rows

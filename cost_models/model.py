@@ -1,0 +1,150 @@
+"""Whole-model predictions from a graph: time to first token, time per output token, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..ir.graph import Graph, Stage
+from . import flow
+from .latency import Pricer
+from .profile import DeviceProfile
+
+if TYPE_CHECKING:
+    from .limits import Limit
+    from .table import Table
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """One stage's share of the prefill: its name, its time in ms, the tokens of one request that enter it."""
+
+    name: str
+    ms: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the cost model says of one graph.
+
+    Attributes:
+        ttft_ms: processor outputs to first logits, without queueing. tpot_ms: mean over the later tokens.
+        latency_ms: the whole answer of the first turn.
+        throughput_per_s: requests a second, `concurrency` of them in flight and sharing decode steps.
+        memory_bytes: weights, caches when the answers of all turns are complete, largest activation.
+        kv_bytes: keys and values that one request batch holds after the prefill, exact.
+        stages: prefill by stage. compression_ms: the passes' own work, part of ttft_ms.
+        interval: (low, high) of ttft_ms by the profile's error, 90 % of cases.
+    """
+
+    ttft_ms: float
+    tpot_ms: float
+    latency_ms: float
+    throughput_per_s: float
+    memory_bytes: int
+    kv_bytes: int
+    stages: tuple[StageCost, ...]
+    compression_ms: float
+    interval: tuple[float, float]
+
+
+class CostModel:
+    """Predicts what a graph costs on one device.
+
+    Args:
+        profile: the device. dtype: of activations and arithmetic, a key of the profile's peak rates.
+        weight_dtype: of stored weights where they are quantised; None is `dtype`.
+
+    Raises:
+        BadInput: an unknown dtype, or one that the device has no rate for.
+    """
+
+    def __init__(self, profile: DeviceProfile, *, dtype: str = "float32", weight_dtype: str | None = None) -> None:
+        self.profile = profile
+        self.pricer = Pricer(profile, dtype, weight_dtype)
+
+    def predict(self, graph: Graph) -> Prediction:
+        """Every figure of `graph` under its workload, its placements included; runs nothing."""
+        work = graph.workload
+        stages = tuple(StageCost(s.name, self.stage_ms(graph, s), _entering(s)) for s in graph.stages)
+        compression = sum(flow.placed_ms(self.pricer, graph, item) for item in graph.placed)
+        ttft = sum(stage.ms for stage in stages) + compression
+        tpot = self.tpot_ms(graph)
+        decode = max(work.new_tokens - 1, 0) * tpot
+        low, high = self.profile.error
+        return Prediction(
+            ttft_ms=ttft,
+            tpot_ms=tpot,
+            latency_ms=ttft + decode,
+            throughput_per_s=1e3 * work.batch * work.concurrency / (work.concurrency * ttft + decode),
+            memory_bytes=round(self.memory_bytes(graph)),
+            kv_bytes=round(self.kv_bytes(graph)),
+            stages=stages,
+            compression_ms=float(compression),
+            interval=(ttft * low, ttft * high),
+        )
+
+    def stage_ms(self, graph: Graph, stage: Stage) -> float:
+        """Time of one prefill of `stage`."""
+        sequences, counts = stage.sequences * graph.workload.batch, flow.prefill_counts(stage)
+        device = sum(
+            flow.prefill_ms(self.pricer, group.ops, counts[list(group.members)], sequences=sequences).sum()
+            for group in flow.layer_groups(stage)
+        )
+        return float(self.pricer.joined_ms(device, calls=flow.calls(stage), runs=1))
+
+    def tpot_ms(self, graph: Graph) -> float:
+        """Mean time of a decode step that all concurrent rows share."""
+        return sum(self.decode_stage_ms(graph, stage) for stage in graph.stages if stage.role in ("decoder", "head"))
+
+    def decode_stage_ms(self, graph: Graph, stage: Stage) -> float:
+        """Mean time of `stage` in one decode step."""
+        work, cached = graph.workload, np.array(stage.tokens)
+        rows, new_tokens = work.batch * work.concurrency, work.new_tokens
+        device = 0.0
+        for group in flow.layer_groups(stage):
+            held = cached[list(group.members)]
+            device += flow.decode_ms(self.pricer, group.ops, held, rows=rows, new_tokens=new_tokens).sum()
+        return float(self.pricer.joined_ms(device, calls=flow.calls(stage), runs=1))
+
+    def kv_bytes(self, graph: Graph, *, extra_tokens: int = 0) -> float:
+        """Bytes of keys and values of one request batch, after the prefill and `extra_tokens` more tokens."""
+        cached = sum(tokens + extra_tokens for tokens in graph.cached_tokens())
+        elements = graph.workload.batch * graph.decoder.key_value_width * cached
+        return elements * self.pricer.activation_bytes
+
+    def memory_bytes(self, graph: Graph) -> float:
+        """Weights, the caches of all concurrent requests at their fullest, and the largest activation."""
+        caches = graph.workload.concurrency * self.kv_bytes(graph, extra_tokens=flow.answer_tokens(graph))
+        activation = max(self.activation_bytes(graph, stage) for stage in graph.stages)
+        return flow.weight_bytes(self.pricer, graph) + caches + activation
+
+    def activation_bytes(self, graph: Graph, stage: Stage) -> float:
+        """Estimate of the activations alive at the largest op of the prefill of `stage`."""
+        sequences, counts = stage.sequences * graph.workload.batch, flow.prefill_counts(stage)
+        largest = 0.0
+        for group in flow.layer_groups(stage):
+            held = counts[list(group.members)]
+            alive = flow.activation_bytes(self.pricer, group.ops, held, sequences=sequences, width=stage.width)
+            largest = max(largest, float(alive.max()))
+        return largest
+
+    def predict_many(self, graph: Graph, decoder_tokens: ArrayLike, compression_ms: ArrayLike = 0.0) -> Table:
+        """Figures of many plans at once, equal to `predict` to rounding; see `table.predict_many`."""
+        from .table import predict_many
+
+        return predict_many(self, graph, decoder_tokens, compression_ms)
+
+    def limits(self, graph: Graph) -> tuple[Limit, ...]:
+        """The most that compression at each site of `graph` could gain; see `limits.limits`."""
+        from .limits import limits
+
+        return limits(self, graph)
+
+
+def _entering(stage: Stage) -> int:
+    return stage.sequences * int(flow.prefill_counts(stage)[0])

@@ -1,0 +1,120 @@
+"""Device profiles: what a machine can do, and how sure that is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..common.errors import BadInput
+from ..common.files import write_whole
+from ..common.names import unknown
+from .curve import Curve
+
+ANY = "any"
+"""The key of efficiency curves that hold for every dtype without curves of its own."""
+
+DTYPE_BYTES: Mapping[str, float] = {
+    "float64": 8.0,
+    "float32": 4.0,
+    "float16": 2.0,
+    "bfloat16": 2.0,
+    "float8": 1.0,
+    "int8": 1.0,
+    "int4": 0.5,
+}
+"""Bytes of one element, by the dtype names that profiles and cost models take."""
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """How much of the peak rate (`compute`) and of the bandwidth (`memory`) one kind of op reaches."""
+
+    compute: Curve
+    memory: Curve
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where and when a measured profile was taken, and with which versions of what."""
+
+    machine: str
+    date: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """A device, as the cost model sees it.
+
+    Attributes:
+        name: kebab-case name. kind: `cpu` or `gpu`.
+        profile: `measured` on the device, `datasheet` (vendor's rates, prior efficiencies) or `prior` (a guess).
+        source: where the numbers are from. sources: the same for single fields, by field name.
+        memory_bytes: memory for weights, cache and activations.
+        bandwidth_bytes_per_s: peak rate of that memory.
+        peak_flops: peak dense FLOPs a second by dtype.
+        launch_overhead_us: fixed time of one kernel. call_overhead_us: host time of one op beside its kernels (the
+            Python module around it). stage_overhead_us: host time of running one stage once (masks, checks,
+            bookkeeping). A CPU adds host time to the work, a GPU overlaps the two.
+        causal_skips: whether causal attention saves the masked half; torch's CPU kernel skips only whole blocks of 512
+            keys, so there the FLOPs of full attention are priced.
+        efficiency: curves by kind of op, then by dtype or `any`.
+        error: (low, high) bounds of measured / predicted time, 90 % of cases.
+        threads: CPU threads that a measured profile holds for, None elsewhere.
+        measured: the circumstances of a measured profile, None for others.
+    """
+
+    name: str
+    kind: Literal["cpu", "gpu"]
+    profile: Literal["measured", "datasheet", "prior"]
+    source: str
+    memory_bytes: int
+    bandwidth_bytes_per_s: float
+    peak_flops: Mapping[str, float]
+    launch_overhead_us: float
+    efficiency: Mapping[str, Mapping[str, Efficiency]]
+    error: tuple[float, float]
+    call_overhead_us: float = 0.0
+    stage_overhead_us: float = 0.0
+    causal_skips: bool = True
+    sources: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None
+    measured: Measured | None = None
+
+    def peak(self, dtype: str) -> float:
+        """Peak dense FLOPs a second at `dtype`.
+
+        Raises:
+            BadInput: an unknown dtype, or one that this device has no rate for.
+        """
+        if dtype not in DTYPE_BYTES:
+            raise unknown("dtype", dtype, DTYPE_BYTES)
+        if dtype not in self.peak_flops:
+            rates = ", ".join(sorted(self.peak_flops))
+            raise BadInput(f"device {self.name} has no peak rate for {dtype}; use one of {rates}.")
+        return self.peak_flops[dtype]
+
+    def curves(self, kind: str, dtype: str) -> Efficiency:
+        """The efficiency of ops of `kind` at `dtype`, else at any dtype.
+
+        Raises:
+            BadInput: the profile has no curves for them.
+        """
+        by_dtype = self.efficiency.get(kind, {})
+        found = by_dtype.get(dtype) or by_dtype.get(ANY)
+        if found is None:
+            raise BadInput(f"device {self.name} has no efficiency curves for {kind} at {dtype}; calibrate it there.")
+        return found
+
+    def to_yaml(self) -> str:
+        """The profile as the text of a device file."""
+        from .profile_file import write
+
+        return write(self)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the profile to `path`, whole or not at all; returns the path."""
+        return write_whole(path, self.to_yaml())

@@ -1,0 +1,62 @@
+"""What a calibration found out, beside the profile itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from .profile import DeviceProfile
+
+# Two-sided 90 % of Student's t with as many degrees of freedom as there are held-out models.
+_STUDENT_90 = {1: 6.31, 2: 2.92, 3: 2.35, 4: 2.13}
+# A handful of models cannot show that a profile is better than this.
+_LEAST_ERROR = 0.05
+_QUIET = 0.1
+
+Models = tuple[tuple[str, float, float], ...]
+"""(name, predicted ms, measured ms) of held-out models."""
+
+
+@dataclass(frozen=True)
+class KindError:
+    """How far the fitted curves of one kind of op are from its timed cases: |predicted / measured - 1|."""
+
+    cases: int
+    median: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A calibrated profile and how well it explains what was timed.
+
+    Attributes:
+        profile: the profile. errors: by kind of op.
+        models: (name, predicted ms, measured ms) of small models that the fit did not see.
+        yardstick_ms: the yardstick before and after the sweep; they differ where the machine is not quiet.
+        seconds: what the calibration took.
+    """
+
+    profile: DeviceProfile
+    errors: Mapping[str, KindError]
+    models: Models
+    yardstick_ms: tuple[float, float]
+    seconds: float
+
+
+def error_interval(models: Models, yardsticks: tuple[float, float]) -> tuple[float, float]:
+    """90 % bounds of measured / predicted, from the held-out models' errors and from the machine's own drift."""
+    logs = np.log([measured / predicted for _, predicted, measured in models])
+    spread = _STUDENT_90[min(len(logs), max(_STUDENT_90))] * float(np.sqrt(np.mean(logs**2)))
+    half = max(spread, abs(float(np.log(yardsticks[1] / yardsticks[0]))), _LEAST_ERROR)
+    return round(float(np.exp(-half)), 4), round(float(np.exp(half)), 4)
+
+
+def yardstick_words(yardsticks: tuple[float, float]) -> str:
+    """The yardsticks (ms) before and after, and what to do where they differ."""
+    before, after = yardsticks
+    words = f"yardstick {before:.2f} ms before, {after:.2f} ms after"
+    quiet = abs(after / before - 1.0) <= _QUIET
+    return words if quiet else f"{words}: the machine was not quiet, calibrate again when it is"

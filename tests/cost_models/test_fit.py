@@ -1,0 +1,82 @@
+"""The fit recovers curves that made the samples, and host times that made the models' times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from foveate.common.errors import BadInput
+from foveate.cost_models import CostModel, DeviceProfile
+from foveate.cost_models.curve import Curve
+from foveate.cost_models.fit import Samples, fit_kind
+from foveate.cost_models.host import Toy, fit_host
+from foveate.ir.graph import Graph
+
+PEAK, BANDWIDTH = 1e11, 2e10
+
+
+def _gemm_samples(compute: Curve, memory: Curve, noise: float = 0.0) -> Samples:
+    rows, width = (axis.ravel() for axis in np.meshgrid([1.0, 4, 16, 64, 256, 1024], [192.0, 384, 768, 1536, 3072]))
+    flops, traffic = 2 * rows * width**2, 4 * (2 * rows * width + width**2)
+    work = np.maximum(flops / (PEAK * compute(rows)), traffic / (BANDWIDTH * memory(traffic)))
+    scatter = np.exp(noise * np.random.default_rng(0).standard_normal(len(rows)))
+    overhead = np.full(len(rows), 2e-6)
+    return Samples(rows, flops, traffic, overhead, (overhead + work) * scatter)
+
+
+def test_samples_of_known_curves_are_explained() -> None:
+    samples = _gemm_samples(Curve("rows", (1.0, 16.0, 256.0), (0.1, 0.5, 0.95)), Curve("bytes", (1e5, 1e7), (0.9, 0.5)))
+    fit = fit_kind(samples, axis="rows", peak=PEAK, bandwidth=BANDWIDTH)
+    assert fit.median_error < 0.03
+    assert fit.p90_error < 0.3
+    # Far above the ridge the arithmetic decides, so that end of the curve is known.
+    assert float(fit.efficiency.compute(1024.0)) == pytest.approx(0.95, rel=0.05)
+
+
+def test_noise_widens_the_error_and_not_the_curve() -> None:
+    truth = Curve("rows", (1.0,), (0.6,)), Curve("bytes", (1.0,), (0.7,))
+    fit = fit_kind(_gemm_samples(*truth, noise=0.1), axis="rows", peak=PEAK, bandwidth=BANDWIDTH)
+    assert 0.03 < fit.median_error < 0.15
+    assert float(fit.efficiency.compute(512.0)) == pytest.approx(0.6, rel=0.15)
+
+
+def test_no_fraction_of_the_peak_is_above_one() -> None:
+    samples = _gemm_samples(Curve("rows", (1.0,), (3.0,)), Curve("bytes", (1.0,), (5.0,)))
+    fit = fit_kind(samples, axis="rows", peak=PEAK, bandwidth=BANDWIDTH)
+    assert max(fit.efficiency.compute.fractions) <= 1.0
+    assert max(fit.efficiency.memory.fractions) > 1.0
+
+
+def test_work_without_arithmetic_is_all_memory() -> None:
+    traffic = np.geomspace(1e3, 1e8, 12)
+    nothing, seconds = np.zeros(12), traffic / (0.5 * BANDWIDTH)
+    fit = fit_kind(Samples(nothing, nothing, traffic, nothing, seconds), axis="flops", peak=PEAK, bandwidth=BANDWIDTH)
+    assert fit.p90_error < 0.02
+    np.testing.assert_allclose(fit.efficiency.memory(traffic), 0.5, rtol=0.05)
+
+
+def test_too_few_samples_are_refused() -> None:
+    two = np.ones(2)
+    with pytest.raises(BadInput, match="6 timed cases"):
+        fit_kind(Samples(two, two, two, two, two), axis="flops", peak=PEAK, bandwidth=BANDWIDTH)
+
+
+@pytest.mark.parametrize(("call", "stage"), [(12.5, 340.0), (20.0, 0.0)])
+def test_host_times_are_recovered(
+    device: DeviceProfile, build: Callable[..., Graph], call: float, stage: float
+) -> None:
+    busy = CostModel(replace(device, call_overhead_us=call, stage_overhead_us=stage))
+    toys = [Toy(f"{e}+{d}", build(encoder=e, decoder=d), lambda: None) for e, d in ((2, 3), (9, 3), (2, 12))]
+    timed = [(toy, 1e-3 * busy.predict(toy.graph).ttft_ms) for toy in toys]
+    found = fit_host(device, "float32", timed)
+    assert found.call_overhead_us == pytest.approx(call, rel=1e-3)
+    assert found.stage_overhead_us == pytest.approx(stage, rel=1e-3, abs=0.01)
+
+
+def test_host_times_are_never_negative(device: DeviceProfile, build: Callable[..., Graph]) -> None:
+    toys = [Toy(f"{e}", build(encoder=e), lambda: None) for e in (2, 9)]
+    found = fit_host(device, "float32", [(toy, 0.0) for toy in toys])
+    assert (found.call_overhead_us, found.stage_overhead_us) == (0.0, 0.0)
