@@ -1,0 +1,90 @@
+"""Measuring: what is compared, paired and counted. No test looks at how long anything took."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from tiny import batch, tiny_llava
+
+import foveate
+from foveate.common.errors import BadInput
+from foveate.ir.placement import Placement
+from foveate.ir.plan import Plan
+from foveate.runtime import apply, compare, ratio
+
+PLAN = Plan.of(Placement("uniform", "image.projector.output", 0.25))
+INSIDE = Plan.of(Placement("fastv", "decoder.layers.2", 0.25))
+LENGTH = len([1] + [3] * 16) + 4
+BYTES_PER_TOKEN = 4 * 2 * 2 * 8 * 4  # layers, keys and values, key-value heads, head width, float32
+
+
+def test_every_contestant_is_run_in_every_round_and_the_cache_is_counted():
+    found = compare(tiny_llava(), batch([(1, 4)]), {"plain": None, "plan": PLAN}, rounds=4, warmup=1, new_tokens=2)
+    assert set(found) == {"plain", "plan"}
+    for figures in found.values():
+        assert figures.n == 4
+        assert figures.ttft_samples.shape == (4,)
+        assert (figures.ttft_samples > 0).all()
+        assert figures.ttft_interval[0] <= figures.ttft_ms <= figures.ttft_interval[1]
+        assert figures.tpot_ms is not None
+        assert figures.tpot_ms > 0
+    assert found["plain"].kv_bytes == LENGTH * BYTES_PER_TOKEN
+    assert found["plain"].kv_bytes - found["plan"].kv_bytes == 12 * BYTES_PER_TOKEN
+
+
+def test_the_order_of_contestants_changes_between_rounds(monkeypatch):
+    from foveate.runtime import measuring
+
+    order = []
+    original = measuring._Contestant.run
+
+    def note(self, *, record):
+        order.append(self.plan)
+        original(self, record=record)
+
+    monkeypatch.setattr(measuring._Contestant, "run", note)
+    compare(tiny_llava(), batch([(1, 4)]), {"plain": None, "plan": PLAN}, rounds=4, warmup=0)
+    rounds = [tuple(plan is None for plan in order[i : i + 2]) for i in range(0, 8, 2)]
+    assert {(True, False), (False, True)} == set(rounds)
+
+
+def test_ratios_are_paired_by_round():
+    found = compare(tiny_llava(), batch([(1, 4)]), {"plain": None, "plan": PLAN}, rounds=5)
+    expected = np.median(found["plan"].ttft_samples / found["plain"].ttft_samples)
+    assert math.isclose(ratio(found["plan"], found["plain"]).median, expected)
+
+
+def test_measure_gives_the_native_limit_with_a_cache_of_the_same_size():
+    found = foveate.measure(tiny_llava(), batch([(1, 4)]), plan=PLAN, rounds=2, native=True, new_tokens=1)
+    assert found.native is not None
+    assert found.plan is not None
+    assert found.native.kv_bytes == found.plan.kv_bytes
+    assert found.over_native is not None
+    assert found.ratio is not None
+
+
+def test_without_a_plan_only_the_model_is_measured():
+    found = foveate.measure(tiny_llava(), batch([(1, 4)]), rounds=2, new_tokens=0)
+    assert found.plan is None
+    assert found.ratio is None
+    assert found.plain.tpot_ms is None
+
+
+def test_the_native_limit_is_refused_inside_the_decoder():
+    with pytest.raises(BadInput, match="before the decoder"):
+        foveate.measure(tiny_llava(), batch([(1, 4)]), plan=INSIDE, rounds=1, native=True)
+
+
+def test_measuring_needs_rounds_and_a_free_model():
+    model, inputs = tiny_llava(), batch([(1, 4)])
+    with pytest.raises(BadInput, match="one round"):
+        compare(model, inputs, {"plain": None}, rounds=0)
+    with apply(model, PLAN), pytest.raises(BadInput, match="already applied"):
+        compare(model, inputs, {"plan": PLAN}, rounds=1)
+
+
+def test_padded_batches_decode_with_their_mask():
+    found = compare(tiny_llava(), batch([(1, 4), (2, 6)]), {"plain": None, "plan": INSIDE}, rounds=1, new_tokens=3)
+    assert found["plan"].kv_bytes < found["plain"].kv_bytes
