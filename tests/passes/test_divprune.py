@@ -10,6 +10,7 @@ import torch
 
 from foveate.ir.layout import Layout
 from foveate.passes import Tokens, create
+from foveate.passes.primitives import greedy
 from foveate.passes.primitives.greedy import max_min
 
 
@@ -62,3 +63,10 @@ def test_each_token_is_at_least_as_far_as_the_ones_chosen_after_it() -> None:
     distance = (1 - unit @ unit.T)[order][:, order]
     radius = [distance[i, :i].min().item() for i in range(1, 40)]
     assert all(early >= late - 1e-6 for early, late in pairwise(radius))
+
+
+def test_the_host_and_the_device_take_the_same_steps():
+    distance = 1 - torch.rand(3, 60, 60, generator=torch.Generator().manual_seed(3))
+    distance.diagonal(dim1=-2, dim2=-1).fill_(float("-inf"))
+    start = torch.tensor([0, 7, 59])
+    assert torch.equal(greedy._on_device(distance, start, 25), greedy._on_host(distance, start, 25))
