@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _table import Goal, finish, show
+from _table import Goal, finish, parser, show
 
 import foveate
 from foveate.common.timing import Interval
@@ -114,7 +115,7 @@ def main() -> int:
 
 def stated_floor(setting: Setting) -> float:
     """Print the least TTFT that any plan can reach, by prediction; returns it as a part of the uncompressed TTFT."""
-    solver = setting.solver([Budget("ttft", 1e-6, relative=True)], margin=0.0)
+    solver = setting.solver([Budget("ttft", 0.01, relative=True)], margin=0.0)
     closest = unmet.nearest(solver)
     floor = closest.prediction.ttft_ms / solver.baseline.ttft_ms
     print(f"floor: {unmet.budget_not_met(solver, closest)}", flush=True)
@@ -126,7 +127,10 @@ def planned(setting: Setting, plan: Plan) -> Contestant:
     with tempfile.TemporaryDirectory() as folder:
         path = plan.save(Path(folder) / "plan.yaml")
         command = [sys.executable, __file__, "--remeasure", str(path)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        # The script's folder is not on the path of a new process where PYTHONSAFEPATH is set.
+        places = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     found = Interval(*json.loads(done.stdout.splitlines()[-1]))
     return Contestant("plan", _words(plan), found, answers(setting, plan))
 
@@ -230,13 +234,11 @@ def _setting(options: argparse.Namespace) -> Setting:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="a small run; its figures prove nothing")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    parser.add_argument("--profile", help="device profile (default: calibrate this machine)")
-    parser.add_argument("--questions", type=int, help="held-out questions (default: 1000)")
-    parser.add_argument("--remeasure", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    made = parser(__doc__ or "")
+    made.add_argument("--profile", help="device profile (default: calibrate this machine)")
+    made.add_argument("--questions", type=int, help="held-out questions (default: 1000)")
+    made.add_argument("--remeasure", type=Path, help=argparse.SUPPRESS)
+    return made.parse_args()
 
 
 def _progress(what: str, done: int, total: int) -> None:

@@ -1,0 +1,184 @@
+"""One planning job: search on some samples, decide between the finalists on others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..ir.budget import Budget
+from ..ir.plan import Plan
+from . import unmet
+from .batches import batches
+from .decoding import on_device, pad_token
+from .fidelity import Fidelity
+from .inverse import drop_most
+from .judge import Judge
+from .samples import CalibrationSample
+from .search import Progress, Search
+from .solver import Solution, Solver
+from .space import Decision
+from .study import open_study
+from .verify import SLACK, Finalist, finalists, predicted, settle
+
+if TYPE_CHECKING:
+    import torch
+
+_FLOOR_CORRECTIONS = 3
+"""How often the inverse goal is sought again after held-out samples showed it missed."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A finalist and its value on held-out samples."""
+
+    finalist: Finalist
+    fidelity: Fidelity
+
+    @property
+    def solution(self) -> Solution:
+        """The finalist's counts."""
+        return self.finalist.solution
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every step of the planning needs.
+
+    Attributes:
+        asked: samples of the search. decisive: samples that decide between finalists, and whose inputs are timed.
+        judge_of: makes the judge for some samples. measure: time the finalists on `model`.
+        nearest: settle for the nearest plan where nothing holds.
+    """
+
+    model: Any
+    solver: Solver
+    budgets: tuple[Budget, ...]
+    asked: Sequence[CalibrationSample]
+    decisive: Sequence[CalibrationSample]
+    judge_of: Callable[[Sequence[CalibrationSample]], Judge]
+    seed: int = 0
+    progress: Progress | None = None
+    measure: bool = True
+    nearest: bool = False
+
+    @property
+    def floor(self) -> float | None:
+        """The fidelity that must be reached, None where the budgets ask for none."""
+        return max((b.limit for b in self.budgets if b.figure == "fidelity"), default=None)
+
+    def unreachable(self) -> Solution | None:
+        """The nearest plan where no plan holds the budgets by prediction, None where one does.
+
+        Raises:
+            BudgetNotMet: none does, and the nearest will not do.
+        """
+        if self.solver.solve(Decision()).feasible:
+            return None
+        closest = unmet.nearest(self.solver)
+        if not closest.feasible and not self.nearest:
+            raise unmet.budget_not_met(self.solver, closest)
+        return None if closest.feasible else closest
+
+    def search(self, *, trials: int, study: str | None) -> Search:
+        """The search, run to `trials` ended trials; at least one for each pass alone."""
+        self._say("reference", 0, 1)
+        judge = self.judge_of(self.asked)
+        self._say("reference", 1, 1)
+        kept = open_study(study, question=self._question())
+        search = Search(self.solver, judge, kept, seed=self.seed, floor=self.floor, progress=self.progress)
+        search.run(max(trials, len(search.singles)))
+        return search
+
+    def decide(self, search: Search) -> Choice:
+        """The finalist of best value on held-out samples that holds the budgets; with a floor, the fastest above it.
+
+        Raises:
+            BudgetNotMet: none does when measured, and the nearest will not do.
+        """
+        judge = self.judge_of(self.decisive)
+        if self.floor is not None:
+            return self._least_latency(search, judge, self.floor)
+        decisions = finalists(search.ranked()) or [Decision()]
+        return self._best(self._judged([self.solver.solve(d) for d in decisions], judge))
+
+    def settle_for(self, closest: Solution) -> Choice:
+        """The nearest plan, timed and judged like any other."""
+        return self._judged([closest], self.judge_of(self.decisive), holding=False)[0]
+
+    def _best(self, choices: Sequence[Choice]) -> Choice:
+        return max(choices, key=lambda c: (c.fidelity.value, -c.solution.prediction.ttft_ms))
+
+    def _least_latency(self, search: Search, judge: Judge, floor: float) -> Choice:
+        """The inverse goal; a floor that held-out samples show missed is sought again that much higher.
+
+        Compressing nothing is the last resort, which reaches every floor where the other budgets allow it.
+        """
+        candidates = finalists(search.ranked()) or search.singles
+        aim, seen = floor, list[Choice]()
+        for _ in range(_FLOOR_CORRECTIONS):
+            dropped = [drop_most(self.solver, candidate, search.judge, aim) for candidate in candidates]
+            choices = self._judged([solution for solution in dropped if solution is not None], judge)
+            reaching = [choice for choice in choices if choice.fidelity.value >= floor]
+            if reaching:
+                return min(reaching, key=lambda c: c.solution.prediction.ttft_ms)
+            seen += choices
+            aim += floor - max((c.fidelity.value for c in choices), default=floor)
+        untouched = self.solver.solve(Decision())
+        if untouched.feasible:
+            return self._judged([untouched], judge)[0]
+        best = self._best(seen) if seen else None
+        if best is None or not self.nearest:
+            raise unmet.fidelity_not_met(floor, best.fidelity.value if best else 0.0, best.solution if best else None)
+        return best
+
+    def _judged(self, solutions: Sequence[Solution], judge: Judge, *, holding: bool = True) -> list[Choice]:
+        """The solutions timed, those that hold (all where `holding` is false), with their values.
+
+        Raises:
+            BudgetNotMet: none holds when measured, and the nearest will not do.
+        """
+        timed = self._timed(solutions)
+        kept = [item for item in timed if item.holds or not holding]
+        if timed and not kept:
+            closest = min(timed, key=lambda item: item.excess)
+            if not self.nearest:
+                raise unmet.measured_not_met(closest.solution, closest.excess)
+            kept = [closest]
+        choices = []
+        for done, item in enumerate(kept):
+            self._say("held out", done, len(kept))
+            value = judge.judge(Plan.of(*item.solution.placements))
+            choices += [] if value is None else [Choice(item, value)]
+        return choices
+
+    def _timed(self, solutions: Sequence[Solution]) -> list[Finalist]:
+        if not self.measure or not solutions:
+            return predicted(self.solver, solutions)
+        self._say("measure", 0, 1)
+        slack = SLACK if self.floor is None else math.inf  # a floor wants the least time, not all of the budget
+        return settle(self.solver, solutions, self.model, self._timing_inputs(), slack=slack)
+
+    def _timing_inputs(self) -> dict[str, torch.Tensor]:
+        """One batch of the workload's size, from held-out samples of one shape."""
+        size = self.solver.space.graph.workload.batch
+        repeated = [self.decisive[0]] * size if len(self.decisive) < size else self.decisive
+        inputs = batches(repeated, size=size, pad=pad_token(self.model))[0].inputs
+        return on_device(self.model, inputs)
+
+    def _question(self) -> dict[str, Any]:
+        space = self.solver.space
+        return {
+            "model": space.graph.fingerprint,
+            "workload": str(space.graph.workload),
+            "budget": [str(budget) for budget in self.budgets],
+            "passes": [list(space.first), list(space.second)],
+            "samples": len(self.asked),
+            "seed": self.seed,
+            "baseline_ms": round(self.solver.baseline.ttft_ms, 6),
+        }
+
+    def _say(self, what: str, done: int, total: int) -> None:
+        if self.progress:
+            self.progress(what, done, total)

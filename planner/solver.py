@@ -1,0 +1,165 @@
+"""How much to drop: the fewest tokens whose predicted figures hold every budget, by bisection on whole counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..cost_models import Prediction
+from ..ir.budget import Budget
+from ..ir.graph import Graph
+from ..ir.placement import Placement
+from ..runtime import resolve
+from .space import Decision, Space
+
+MARGIN = 0.02
+"""How far below a time limit predictions aim, so that noise does not break the budget when measured again."""
+
+_TIMES = ("ttft", "tpot", "latency", "throughput")
+_SHARE_STEPS = 64
+
+
+class Predictor(Protocol):
+    """What the solver needs of a cost model."""
+
+    def predict(self, graph: Graph) -> Prediction:
+        """The figures of a graph with its placements."""
+        ...
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A decision with its counts solved.
+
+    Attributes:
+        dropped: tokens of the largest medium that are dropped in all.
+        prediction: what the cost model says. violation: how far past the tightest limit, relative; held when <= 0.
+        binding: the budget that is nearest to its limit, None where there is none.
+    """
+
+    decision: Decision
+    placements: tuple[Placement, ...]
+    dropped: int
+    prediction: Prediction
+    violation: float
+    binding: Budget | None
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every budget is predicted to hold."""
+        return self.violation <= 0
+
+
+def figure(prediction: Prediction, name: str) -> float:
+    """The figure that a budget called `name` limits: ms, bytes, or requests a second."""
+    values = {
+        "ttft": prediction.ttft_ms,
+        "tpot": prediction.tpot_ms,
+        "latency": prediction.latency_ms,
+        "memory": float(prediction.memory_bytes),
+        "throughput": prediction.throughput_per_s,
+    }
+    return values[name]
+
+
+class Solver:
+    """Solves decisions against a cost model; every prediction is cached.
+
+    Args:
+        space: where placements come from.
+        cost: the cost model.
+        budgets: limits that must hold; fidelity, which no cost model knows, is left out.
+        margin: relative slack to aim for under limits on times.
+    """
+
+    def __init__(self, space: Space, cost: Predictor, budgets: Sequence[Budget], *, margin: float = MARGIN) -> None:
+        self.space = space
+        self.cost = cost
+        self.budgets = tuple(budget for budget in budgets if budget.figure != "fidelity")
+        self.margin = margin
+        self._predictions: dict[tuple[tuple[str, str, float], ...], Prediction] = {}
+        self._least_shares: dict[tuple[str | None, str | None, int | None], float | None] = {}
+        self.baseline = self.predict(())
+
+    def predict(self, placements: Sequence[Placement]) -> Prediction:
+        """The cost model's figures for the model under these placements."""
+        key = tuple((placement.method, placement.site, placement.keep) for placement in placements)
+        if key not in self._predictions:
+            self._predictions[key] = self.cost.predict(self.resolved(placements))
+        return self._predictions[key]
+
+    def resolved(self, placements: Sequence[Placement]) -> Graph:
+        """The graph with these placements made."""
+        return resolve(self.space.graph, tuple(placements))
+
+    def solution(
+        self, decision: Decision, dropped: int, *, corrections: Mapping[Budget, float] | None = None
+    ) -> Solution:
+        """`decision` with `dropped` tokens dropped, whatever the budgets say."""
+        placements = self.space.placements(decision, dropped)
+        prediction = self.predict(placements)
+        violation, binding = self._violation(prediction, corrections or {})
+        return Solution(decision, placements, dropped, prediction, violation, binding)
+
+    def solve(self, decision: Decision, *, corrections: Mapping[Budget, float] | None = None) -> Solution:
+        """The solution that drops fewest tokens among those that hold every budget.
+
+        Where none does, the one that drops most is returned, with a positive violation. The figures fall
+        monotonically with the tokens dropped, so bisection takes log2(N) predictions.
+
+        Args:
+            corrections: measured over predicted value by budget, for a finalist that was timed.
+        """
+        held = self.solution(decision, self.space.tokens - 1, corrections=corrections)
+        low, high = -1, held.dropped
+        while held.feasible and high - low > 1:
+            middle = (low + high) // 2
+            tried = self.solution(decision, middle, corrections=corrections)
+            if tried.feasible:
+                high, held = middle, tried
+            else:
+                low = middle
+        return held
+
+    def least_share(self, first: str, second: str, layer: int) -> float | None:
+        """The smallest share of the reduction that `first` must take for the budgets to be reachable, None if none is.
+
+        The later the layer of `second`, the less it saves, so the more must go before the decoder.
+        """
+        key = (first, second, layer)
+        if key not in self._least_shares:
+            self._least_shares[key] = self._search_share(first, second, layer)
+        return self._least_shares[key]
+
+    def _search_share(self, first: str, second: str, layer: int) -> float | None:
+        low, high = 0, _SHARE_STEPS
+        if not self._reachable(first, second, layer, high):
+            return None
+        while low < high:
+            middle = (low + high) // 2
+            if self._reachable(first, second, layer, middle):
+                high = middle
+            else:
+                low = middle + 1
+        return high / _SHARE_STEPS
+
+    def _reachable(self, first: str, second: str, layer: int, step: int) -> bool:
+        decision = Decision(first, second, layer, step / _SHARE_STEPS)
+        return self.solution(decision, self.space.tokens - 1).feasible
+
+    def excess(self, prediction: Prediction, budget: Budget, *, correction: float = 1.0, margin: float = 0.0) -> float:
+        """How far past `budget` a prediction lies, relative to a limit tightened by `margin` where it is on time."""
+        limit = budget.absolute(figure(self.baseline, budget.figure))
+        value = figure(prediction, budget.figure) * correction
+        tightened = margin if budget.figure in _TIMES else 0.0
+        return limit * (1 + tightened) / value - 1 if budget.at_least else value / (limit * (1 - tightened)) - 1
+
+    def _violation(self, prediction: Prediction, corrections: Mapping[Budget, float]) -> tuple[float, Budget | None]:
+        """How far past the tightest limit `prediction` lies, and which limit that is."""
+        worst: tuple[float, Budget | None] = (-1.0, None)
+        for budget in self.budgets:
+            correction = corrections.get(budget, 1.0)
+            excess = self.excess(prediction, budget, correction=correction, margin=self.margin)
+            worst = (excess, budget) if excess > worst[0] else worst
+        return worst

@@ -1,0 +1,183 @@
+"""A tiny random LLaVA, requests for it, a cost model that can be worked out by hand, and a judge that knows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import foveate
+from foveate.cost_models import Prediction, StageCost
+from foveate.ir.graph import Graph
+from foveate.ir.plan import Plan
+from foveate.planner.fidelity import Fidelity
+from foveate.planner.samples import CalibrationSample
+from foveate.planner.search import Search
+from foveate.planner.solver import Solver
+from foveate.planner.space import Space
+from foveate.planner.study import open_study
+
+IMAGE_TOKEN, END, PAD, SIDE = 5, 2, 0, 56
+
+
+@dataclass(frozen=True)
+class TokenCost:
+    """Every decoder layer costs `per_token` ms a token, everything else `fixed` ms."""
+
+    per_token: float = 0.01
+    fixed: float = 1.0
+
+    def predict(self, graph: Graph) -> Prediction:
+        work = sum(graph.cached_tokens())
+        decoder, step = self.per_token * work, 0.1 + 1e-4 * work
+        ttft = self.fixed + decoder
+        return Prediction(
+            ttft_ms=ttft,
+            tpot_ms=step,
+            latency_ms=ttft + (graph.workload.new_tokens - 1) * step,
+            throughput_per_s=1e3 / ttft,
+            memory_bytes=10_000 + 64 * work,
+            kv_bytes=64 * work,
+            stages=(
+                StageCost("image.encoder", self.fixed, graph.layouts["image"].count),
+                StageCost("decoder", decoder, graph.decoder.tokens[0]),
+            ),
+            compression_ms=0.0,
+            interval=(ttft, ttft),
+        )
+
+
+@dataclass
+class KnownJudge:
+    """A value that is a known function of the placements: exp(-sum of harm * dropped part squared)."""
+
+    harm: dict[str, float]
+    calls: int = 0
+    samples: int = 10
+
+    def judge(self, plan: Plan, *, give_up: Callable[[Fidelity], bool] | None = None) -> Fidelity | None:
+        loss = sum(self._harm(p.method, p.site) * (1 - p.keep) ** 2 for p in plan.placements)
+        value = math.exp(-loss)
+        found = Fidelity(value, (value - 0.01, min(1.0, value + 0.01)), value, np.full(self.samples, value))
+        if give_up is not None and give_up(found):
+            return None
+        self.calls += 1
+        return found
+
+    def _harm(self, method: str, site: str) -> float:
+        depth = int(site.rsplit(".", 1)[1]) if site.startswith("decoder") else 0
+        return self.harm.get(method, 1.0) / (1 + depth)
+
+
+def make_model(*, seed: int = 0, layers: int = 3) -> Any:
+    from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen3Config
+
+    torch.manual_seed(seed)
+    vision = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2, image_size=SIDE, patch_size=14
+    )
+    text = Qwen3Config(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=16,
+        vocab_size=64,
+        tie_word_embeddings=True,
+    )
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=vision,
+            text_config=text,
+            image_token_index=IMAGE_TOKEN,
+            vision_feature_layer=-1,
+            image_seq_length=16,
+        )
+    ).eval()
+    with torch.no_grad():  # larger weights, or all answers would be alike and no plan could harm them
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8)
+    model.generation_config.eos_token_id = END
+    model.generation_config.pad_token_id = PAD
+    return model
+
+
+def make_samples(count: int, *, seed: int = 0) -> list[CalibrationSample]:
+    made = torch.Generator().manual_seed(seed)
+    samples = []
+    for _ in range(count):
+        length = int(torch.randint(3, 8, (1,), generator=made))
+        words = torch.randint(6, 64, (length,), generator=made)
+        ids = torch.cat([torch.tensor([1]), torch.full((16,), IMAGE_TOKEN), words])[None]
+        pixels = torch.randn(1, 3, SIDE, SIDE, generator=made)
+        samples.append(
+            CalibrationSample({"input_ids": ids, "attention_mask": torch.ones_like(ids), "pixel_values": pixels})
+        )
+    return samples
+
+
+@pytest.fixture(scope="session")
+def model() -> Any:
+    return make_model()
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[CalibrationSample]:
+    return make_samples(10)
+
+
+@pytest.fixture(scope="session")
+def graph() -> Graph:
+    """Six decoder layers and 256 image tokens, traced from a configuration without weights."""
+    from transformers import CLIPVisionConfig, LlavaConfig, Qwen3Config
+
+    vision = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=224, patch_size=14
+    )
+    text = Qwen3Config(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=6,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        head_dim=16,
+        vocab_size=64,
+    )
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=IMAGE_TOKEN)
+    return foveate.trace(config, "image=1x224x224,text=16,new=4")
+
+
+@pytest.fixture
+def token_cost() -> type[TokenCost]:
+    return TokenCost
+
+
+@pytest.fixture
+def known_judge() -> type[KnownJudge]:
+    return KnownJudge
+
+
+@pytest.fixture
+def make_search(graph: Graph) -> Callable[..., Search]:
+    """A search over the graph with the known judge: milliseconds a trial."""
+
+    def make(
+        budgets: Sequence[foveate.ir.budget.Budget],
+        *,
+        seed: int = 0,
+        place: str | None = None,
+        harm: dict[str, float] | None = None,
+        floor: float | None = None,
+    ) -> Search:
+        solver = Solver(Space.of(graph), TokenCost(), budgets)
+        study = open_study(place, question={"seed": seed})
+        return Search(solver, KnownJudge(harm or {}), study, seed=seed, floor=floor)
+
+    return make
