@@ -1,0 +1,132 @@
+"""Train the testbed from nothing: ``python -m foveate.testbed.train --stage all --out RUN``.
+
+Stages run in order, each from the one before: encoder, align, subset, full, export. Every stage leaves
+``RUN/<stage>.pt``; ``--resume`` goes on from there. Budgets are minutes or steps; with steps, the same seed on the
+same machine gives the same losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..common.errors import BadInput
+from .decoder_stage import DecoderStage
+from .encoder_stage import EncoderStage
+from .export import export
+from .loop import Budget, Run, train
+from .model import TOY, ModelSize, build_model
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a stage trains with when the command line does not say."""
+
+    minutes: float
+    batch_size: int
+    rate: float
+    after: str | None
+
+
+RECIPES = {
+    "encoder": Recipe(minutes=12, batch_size=24, rate=3e-3, after=None),
+    "align": Recipe(minutes=2, batch_size=24, rate=2e-3, after="encoder"),
+    "subset": Recipe(minutes=15, batch_size=32, rate=2e-3, after="align"),
+    "full": Recipe(minutes=35, batch_size=16, rate=1.2e-3, after="subset"),
+}
+SIZES = {"default": ModelSize(), "toy": TOY}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m foveate.testbed.train", description=__doc__)
+    made.add_argument("--stage", choices=(*RECIPES, "export", "all"), default="all")
+    budget = made.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, help="budget of the stage; with 'all', each stage keeps its own")
+    budget.add_argument("--steps", type=int, help="budget of each stage in optimiser steps (reproducible)")
+    made.add_argument("--batch-size", type=int)
+    made.add_argument("--rate", type=float, help="peak learning rate")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--size", choices=tuple(SIZES), default="default")
+    made.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
+    made.add_argument("--out", type=Path, required=True, help="folder of the run")
+    made.add_argument("--to", type=Path, help="folder of the exported model (default: OUT/export)")
+    made.add_argument("--resume", action="store_true")
+    made.add_argument("--init", type=Path, help="start from this state instead of the stage before's")
+    return made
+
+
+def stage_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read the weights that a finished stage left; raises ``BadInput`` where there are none."""
+    if not path.exists():
+        raise BadInput(f"there is no trained stage at {path}: run that stage first or name its state with --init")
+    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)["weights"]
+    return weights
+
+
+def load_decoder_stage(
+    path: Path, *, size: ModelSize, kind: str = "full", batch_size: int = 1, seed: int = 0
+) -> DecoderStage:
+    """Rebuild the whole model from the state of an align, subset or full stage."""
+    stage = DecoderStage(build_model(size, seed=seed), kind=kind, batch_size=batch_size, seed=seed)
+    stage.load_state_dict(stage_weights(path))
+    return stage
+
+
+def run_stage(name: str, options: argparse.Namespace) -> Run:
+    """Build a stage on top of the one before and train it."""
+    recipe, size = RECIPES[name], SIZES[options.size]
+    batch_size, path = options.batch_size or recipe.batch_size, options.out / f"{name}.pt"
+    before = options.init or options.out / f"{recipe.after}.pt"
+    stage: EncoderStage | DecoderStage
+    torch.manual_seed(options.seed)
+    if name == "encoder":
+        tower = build_model(size, seed=options.seed).model.vision_tower
+        stage = EncoderStage(tower, batch_size=batch_size, seed=options.seed)
+    elif name == "align":
+        stage = DecoderStage(build_model(size, seed=options.seed), kind=name, batch_size=batch_size, seed=options.seed)
+        load_tower(stage, before)
+        stage.measure_features()
+    else:
+        stage = load_decoder_stage(before, size=size, kind=name, batch_size=batch_size, seed=options.seed)
+    budget = Budget(steps=options.steps) if options.steps else Budget(minutes=options.minutes or recipe.minutes)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"stage {name}: {sum(p.numel() for p in stage.parameters() if p.requires_grad):,} parameters", flush=True)
+    return train(
+        stage,
+        budget,
+        rate=options.rate or recipe.rate,
+        path=path,
+        device=device,
+        resume=options.resume,
+        workers=options.workers,
+    )
+
+
+def load_tower(stage: DecoderStage, path: Path) -> None:
+    """Put the vision tower of a finished encoder stage into ``stage``."""
+    weights = stage_weights(path)
+    tower = {key.removeprefix("tower."): value for key, value in weights.items() if key.startswith("tower.")}
+    stage.model.model.vision_tower.load_state_dict(tower)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the asked stages."""
+    options = parser().parse_args(arguments)
+    names = (*RECIPES, "export") if options.stage == "all" else (options.stage,)
+    for name in names:
+        if name == "export":
+            source = options.init or options.out / "full.pt"
+            folder = export(load_decoder_stage(source, size=SIZES[options.size]), options.to or options.out / "export")
+            print(f"wrote {folder}")
+        else:
+            run = run_stage(name, options)
+            print(f"stage {name}: {run.step} steps in {run.seconds / 60:.1f} minutes", flush=True)
+
+
+if __name__ == "__main__":
+    main()
