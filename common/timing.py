@@ -109,7 +109,10 @@ def fixed_threads(count: int) -> Iterator[None]:
 
 
 def round_order(names: Sequence[str], turn: int) -> Sequence[str]:
-    """The order of round `turn`: rotate every second round and mirror the odd ones: each function leads, trails and follows each other one."""
+    """The order of round `turn`: rotated every second round, the odd ones mirrored.
+
+    So each name leads, trails and follows each other one.
+    """
     shift = (turn // 2) % max(len(names), 1)
     rotated = [*names[shift:], *names[:shift]]
     return rotated[::-1] if turn % 2 else rotated
