@@ -119,7 +119,7 @@ def alignment_loss(visual: Tensor, embeddings: Tensor, batch: Batch, patches: Te
     weight = torch.where(classes == 0, 0.1, 1.0)
     device = visual.device
     regions = PATCH_REGION.to(device)[patches]
-    loss = 0.02 * ((norms - TARGET_NORM) ** 2).mean()
+    loss: Tensor = 0.02 * ((norms - TARGET_NORM) ** 2).mean()
     loss = loss + _among(cosines, CLASS_WORDS, classes, weight)
     loss = loss + 0.5 * _among(cosines, REGION_WORDS, regions, weight)
     loss = loss + 0.3 * _among(cosines, COLOUR_WORDS, (colours - 1).clamp(min=0), (colours > 0).float())
