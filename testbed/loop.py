@@ -50,7 +50,7 @@ class Run:
 def optimisers(module: nn.Module, *, rate: float, weight_decay: float = 0.05) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices inside transformer layers and AdamW for everything else that trains.
 
-    Muon (Jordan et al. 2024; update scaled to AdamW's, arXiv:2502.16982) needs about half of AdamW's steps here.
+    Muon is from Jordan et al. 2024; its update is scaled to AdamW's (arXiv:2502.16982), so one rate serves both.
     """
     trained = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
     hidden = [value for name, value in trained if value.ndim == 2 and ".layers." in name]

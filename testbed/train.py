@@ -33,10 +33,10 @@ class Recipe:
 
 
 RECIPES = {
-    "encoder": Recipe(minutes=12, batch_size=24, rate=3e-3, after=None),
-    "align": Recipe(minutes=2, batch_size=24, rate=2e-3, after="encoder"),
-    "subset": Recipe(minutes=15, batch_size=32, rate=2e-3, after="align"),
-    "full": Recipe(minutes=35, batch_size=16, rate=1.2e-3, after="subset"),
+    "encoder": Recipe(minutes=13, batch_size=24, rate=3e-3, after=None),
+    "align": Recipe(minutes=1.5, batch_size=24, rate=2e-3, after="encoder"),
+    "subset": Recipe(minutes=37, batch_size=32, rate=2e-3, after="align"),
+    "full": Recipe(minutes=22, batch_size=24, rate=8e-4, after="subset"),
 }
 SIZES = {"default": ModelSize(), "toy": TOY}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import copy2
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_PACKAGES = {"tests", "examples", "benchmarks", "docs", "build", "dist"}
+NOT_PACKAGES = {"tests", "examples", "benchmarks", "docs", "build", "dist", "foveate-demo"}
 
 
 def folders() -> Iterator[Path]:
