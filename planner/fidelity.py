@@ -159,6 +159,13 @@ def bootstrap_mean(values: FloatArray, weights: FloatArray, *, seed: int = 0) ->
     return float(low), float(high)
 
 
+def ahead(first: Fidelity, second: Fidelity) -> bool:
+    """Whether `first` is better than `second` beyond the 95 % interval of their difference, paired by sample."""
+    gain = first.per_sample - second.per_sample
+    low, _ = bootstrap_mean(gain, np.ones_like(gain))
+    return low > 0
+
+
 def _divergence(reference: torch.Tensor, compressed: torch.Tensor) -> torch.Tensor:
     """KL(reference || compressed) over the vocabulary, (B, T); words that the reference rules out count nothing."""
     terms = reference.exp() * (reference - compressed)

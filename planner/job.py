@@ -12,7 +12,7 @@ from ..ir.plan import Plan
 from . import unmet
 from .batches import batches
 from .decoding import on_device, pad_token
-from .fidelity import Fidelity
+from .fidelity import Fidelity, ahead
 from .inverse import drop_most
 from .judge import Judge
 from .samples import CalibrationSample
@@ -101,14 +101,11 @@ class Job:
         if self.floor is not None:
             return self._least_latency(search, judge, self.floor)
         decisions = finalists(search.ranked()) or [Decision()]
-        return self._best(self._judged([self.solver.solve(d) for d in decisions], judge))
+        return best_choice(self._judged([self.solver.solve(d) for d in decisions], judge))
 
     def settle_for(self, closest: Solution) -> Choice:
         """The nearest plan, timed and judged like any other."""
         return self._judged([closest], self.judge_of(self.decisive), holding=False)[0]
-
-    def _best(self, choices: Sequence[Choice]) -> Choice:
-        return max(choices, key=lambda c: (c.fidelity.value, -c.solution.prediction.ttft_ms))
 
     def _least_latency(self, search: Search, judge: Judge, floor: float) -> Choice:
         """The inverse goal; a floor that held-out samples show missed is sought again that much higher.
@@ -128,7 +125,7 @@ class Job:
         untouched = self.solver.solve(Decision())
         if untouched.feasible:
             return self._judged([untouched], judge)[0]
-        best = self._best(seen) if seen else None
+        best = best_choice(seen) if seen else None
         if best is None or not self.nearest:
             raise unmet.fidelity_not_met(floor, best.fidelity.value if best else 0.0, best.solution if best else None)
         return best
@@ -182,3 +179,19 @@ class Job:
     def _say(self, what: str, done: int, total: int) -> None:
         if self.progress:
             self.progress(what, done, total)
+
+
+def best_choice(choices: Sequence[Choice]) -> Choice:
+    """The choice of highest value; two passes must beat the best single one beyond noise, or that one is taken.
+
+    Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member.
+    """
+    best = max(choices, key=_rank)
+    single = max((c for c in choices if c.solution.decision.is_single), key=_rank, default=None)
+    if single is None or best.solution.decision.is_single or ahead(best.fidelity, single.fidelity):
+        return best
+    return single
+
+
+def _rank(choice: Choice) -> tuple[float, float]:
+    return choice.fidelity.value, -choice.solution.prediction.ttft_ms
