@@ -58,10 +58,25 @@ def finish(goals: Sequence[Goal], *, json_file: Path | None, figures: Any, quick
     tables = list(_SHOWN)
     show("Goals", ["figure", "value", "goal", ""], [[g.figure, g.value, g.goal, marks[g.met]] for g in goals])
     if json_file is not None:
-        record = {"machine": machine(), "quick": quick, "tables": tables, "goals": [asdict(g) for g in goals]}
+        record = {
+            "command": _command(),
+            "machine": machine(),
+            "quick": quick,
+            "tables": tables,
+            "goals": [asdict(g) for g in goals],
+        }
         record["figures"] = figures
         write_whole(json_file, json.dumps(record, indent=1, default=float) + "\n")
     return int(any(g.met is False for g in goals) and not quick)
+
+
+def _command() -> str:
+    """The command line without the JSON file, which says nothing about the figures."""
+    words = sys.argv[1:]
+    if "--json" in words:
+        place = words.index("--json")
+        words = words[:place] + words[place + 2 :]
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words])
 
 
 def machine() -> dict[str, str]:

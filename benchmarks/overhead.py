@@ -25,7 +25,7 @@ LIMIT = 1.03
 
 
 def build() -> Any:
-    """A LLaVA with a small tower and a decoder of 12 layers of width 768."""
+    """A LLaVA with a small tower and a decoder of 14 layers of width 768."""
     torch.manual_seed(0)
     vision = CLIPVisionConfig(
         hidden_size=256,
@@ -36,7 +36,7 @@ def build() -> Any:
         patch_size=14,
     )
     text = LlamaConfig(
-        vocab_size=4096, hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12
+        vocab_size=4096, hidden_size=768, intermediate_size=2048, num_hidden_layers=14, num_attention_heads=12
     )
     config: Any = LlavaConfig(vision_config=vision, text_config=text, image_token_index=IMAGE_TOKEN)
     config.image_token_id = IMAGE_TOKEN

@@ -94,7 +94,7 @@ def main() -> int:
     plain = answers(setting, Plan.of())
     print(f"uncompressed: {100 * sum(plain) / len(plain):.1f} % of {len(plain)} held-out questions", flush=True)
     goals, figures = [], []
-    for limit in LIMITS[1:2] if options.quick else LIMITS:
+    for limit in LIMITS[1:2] if options.quick else options.limits:
         if limit <= floor:
             print(f"ttft<={100 * limit:g}% lies below the floor and is left out")
             continue
@@ -107,7 +107,8 @@ def main() -> int:
             trials=setting.trials,
             progress=_progress,
         )
-        contestants = [planned(setting, plan), *alone(setting, plan)]
+        found = planned(setting, plan)
+        contestants = [found, *alone(setting, found.ratio.median)]
         goals += compared(setting, limit, contestants)
         figures.append({"limit": limit, "plan": plan.to_data(), "contestants": [asdict(c) for c in contestants]})
     return finish(goals, json_file=options.json, figures=figures, quick=options.quick)
@@ -144,9 +145,8 @@ def remeasure(path: Path) -> int:
     return 0
 
 
-def alone(setting: Setting, plan: Plan) -> list[Contestant]:
-    """Every pass alone at the plan's measured TTFT, at the site where it is best on calibration samples."""
-    measured = plan.measured.ratio if plan.measured else 1.0
+def alone(setting: Setting, measured: float) -> list[Contestant]:
+    """Every pass alone at the TTFT ratio `measured`, at the site where it is best on calibration samples."""
     margin = SAME_LATENCY / 2
     target = Budget("ttft", measured * (1 + margin), relative=True)
     solver = setting.solver([target], margin=margin)
@@ -196,7 +196,7 @@ def _latency_goals(limit: float, plan: Contestant, singles: Sequence[Contestant]
     unequal = max(abs(other.ratio.median / plan.ratio.median - 1) for other in singles if other.name != "pool")
     wanted = f"<= {_percent(SAME_LATENCY)}"
     return [
-        Goal(f"{name}: TTFT in a new process", shown, f"<= {_percent(limit)}", found.low <= limit),
+        Goal(f"{name}: TTFT in a new process", shown, f"<= {_percent(limit)}", found.median <= limit),
         Goal(f"{name}: slack", _percent(slack), f"<= {_percent(MOST_SLACK)}", slack <= MOST_SLACK),
         Goal(f"{name}: passes alone differ in TTFT by", _percent(unequal), wanted, unequal <= SAME_LATENCY),
     ]
@@ -205,7 +205,8 @@ def _latency_goals(limit: float, plan: Contestant, singles: Sequence[Contestant]
 def _accuracy_goal(limit: float, best: Contestant, gain: tuple[float, float, float]) -> Goal:
     """The plan is at least as good as the best pass alone unless the whole interval says that it is worse."""
     shown = f"{100 * gain[0]:+.1f} points [{100 * gain[1]:+.1f}, {100 * gain[2]:+.1f}]"
-    return Goal(f"ttft<={100 * limit:g}%: plan over {best.name} alone, the best", shown, ">= 0", gain[2] >= 0)
+    wanted = "not below 0 beyond noise"
+    return Goal(f"ttft<={100 * limit:g}%: plan over {best.name} alone, the best", shown, wanted, gain[2] >= 0)
 
 
 def _single(setting: Setting, item: Finalist) -> Contestant:
@@ -220,7 +221,7 @@ def _setting(options: argparse.Namespace) -> Setting:
     model, processor = load("image")
     quick = options.quick
     profile = load_profile(options.profile) if options.profile else calibrate(seconds=10.0 if quick else 40.0)
-    asked, decisive = (48, 24) if quick else (256, 128)
+    asked, decisive = (48, 24) if quick else (options.samples, options.samples // 2)
     drawn = from_testbed(samples("calibration", asked + decisive), processor)
     count = options.questions or (64 if quick else 1000)
     return Setting(
@@ -230,7 +231,7 @@ def _setting(options: argparse.Namespace) -> Setting:
         asked=drawn[:asked],
         decisive=drawn[asked:],
         questions=samples("heldout", count),
-        trials=16 if quick else 48,
+        trials=16 if quick else options.trials,
         rounds=11 if quick else 21,
     )
 
@@ -239,6 +240,9 @@ def _options() -> argparse.Namespace:
     made = parser(__doc__ or "")
     made.add_argument("--profile", help="device profile (default: calibrate this machine)")
     made.add_argument("--questions", type=int, help="held-out questions (default: 1000)")
+    made.add_argument("--samples", type=int, default=256, help="calibration samples of the search (default: 256)")
+    made.add_argument("--trials", type=int, default=48, help="trials of the search (default: 48)")
+    made.add_argument("--limits", type=float, nargs="+", default=LIMITS, help="TTFT limits, as parts of 1")
     made.add_argument("--remeasure", type=Path, help=argparse.SUPPRESS)
     return made.parse_args()
 

@@ -41,7 +41,7 @@ def section(name: str, record: dict[str, Any]) -> str:
     versions = f"torch {machine['torch']}, transformers {machine['transformers']}"
     parts = [
         f"## {TITLES.get(name, name)}",
-        f"`python benchmarks/{name}.py` on {machine['cpu']}, {machine['threads']} threads, {versions}.",
+        f"`{record['command']}` on {machine['cpu']}, {machine['threads']} threads, {versions}.",
     ]
     for table in record["tables"]:
         parts += [f"**{table['title']}**", markdown(table["columns"], table["rows"])]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _table import Goal, arguments, finish, show
+from _table import Goal, finish, parser, show
 from oracle import Oracle
 
 import foveate
@@ -93,10 +93,12 @@ def separated_pairs(cells: list[Cell], keep: float, scenes: list[int]) -> tuple[
 
 def main() -> int:
     """Fill the table."""
-    options = arguments(__doc__ or "")
+    made = parser(__doc__ or "")
+    made.add_argument("--questions", type=int, default=2000, help="held-out questions (default: 2000)")
+    options = made.parse_args()
     torch.set_num_threads(2)
-    questions = samples("heldout", 96 if options.quick else 2000)
-    calibration = samples("calibration", 48 if options.quick else 200)
+    questions = samples("heldout", 96 if options.quick else options.questions)
+    calibration = samples("calibration", 48 if options.quick else 96)
     scenes = [sample.scene_seed for sample in questions]
     model, processor = foveate.testbed.load("image")
     full = accuracy(answer_all(model, processor, questions, batch_size=32), questions)
@@ -108,16 +110,19 @@ def main() -> int:
         cells.append(Cell(method, keep, run_cell(model, processor, questions, method, keep), fidelity))
         print(f"{method:10s} {keep:<7g} {cells[-1].accuracy.overall}  fidelity {fidelity:.3f}", flush=True)
     cells += [Cell(Oracle.name, keep, run_oracle(model, processor, questions, keep), None) for keep in KEEPS]
-    rows = [
-        [
-            method,
-            *(str(next(c for c in cells if (c.method, c.keep) == (method, keep)).accuracy.overall) for keep in KEEPS),
-        ]
-        for method in (*METHODS, Oracle.name)
-    ]
-    show("Held-out accuracy by fraction of visual tokens kept", ["method", *(f"{100 * k:g} %" for k in KEEPS)], rows)
+    show_accuracy(full, cells, len(questions))
     goals = goals_of(full, cells, scenes)
     return finish(goals, json_file=options.json, figures=[figures_of(cell) for cell in cells], quick=options.quick)
+
+
+def show_accuracy(full: Accuracy, cells: list[Cell], questions: int) -> None:
+    """Methods by rows, fractions by columns; then the uncompressed model by kind of question."""
+    found = {(cell.method, cell.keep): str(cell.accuracy.overall) for cell in cells}
+    title = f"Held-out accuracy by fraction of 256 visual tokens kept, {questions} questions"
+    rows = [[m, str(full.overall), *(found[m, keep] for keep in KEEPS)] for m in (*METHODS, Oracle.name)]
+    show(title, ["method", "100 %", *(f"{100 * keep:g} %" for keep in KEEPS)], rows)
+    kinds = {"without counting": full.without_counting, "counting": full.counting} | full.per_kind
+    show("All tokens, by kind of question", ["kind", "accuracy"], [[kind, str(found)] for kind, found in kinds.items()])
 
 
 def goals_of(full: Accuracy, cells: list[Cell], scenes: list[int]) -> list[Goal]:
