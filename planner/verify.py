@@ -16,7 +16,7 @@ from .space import Decision
 if TYPE_CHECKING:
     from ..runtime import Figures
 
-SLACK = 0.05
+SLACK = 0.07
 """A finalist that stays further than this below its limit is loosened: it could keep more."""
 
 _CORRECTIONS = 4
