@@ -26,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LEFT_OUT] = dict.fromkeys(WHY, 0)
     # Nothing here may look for a hub: a test that does so fails at once instead of waiting for the network.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Without a GPU Triton's kernels run in its interpreter, which must be known before anything imports Triton.
+    if shutil.which("nvidia-smi") is None:
+        os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

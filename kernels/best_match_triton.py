@@ -1,0 +1,70 @@
+"""Bipartite best match in one launch: tiles of cosines are made, compared and thrown away in registers."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from .dispatch import on_own_device
+from .similarity_triton import channels_at_once, cosine_tile
+
+
+@triton.jit
+def match_tiles(
+    source: tl.tensor,
+    target: tl.tensor,
+    score: tl.tensor,
+    match: tl.tensor,
+    sources: tl.tensor,
+    targets: tl.tensor,
+    width: tl.tensor,
+    source_row: tl.tensor,
+    source_token: tl.tensor,
+    target_row: tl.tensor,
+    target_token: tl.tensor,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    CHANNELS: tl.constexpr,
+) -> None:
+    """Match source tokens [ROWS * program_id(0), ...) of row `program_id(1)` against all its targets."""
+    batch = tl.program_id(1).to(tl.int64)
+    rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    rows_inside = rows < sources
+    row_offset = batch * source_row + rows.to(tl.int64) * source_token
+    best = tl.full((ROWS,), float("-inf"), tl.float32)
+    place = tl.zeros((ROWS,), tl.int32)
+    for start in range(0, targets, COLUMNS):
+        columns = start + tl.arange(0, COLUMNS)
+        columns_inside = columns < targets
+        column_offset = batch * target_row + columns.to(tl.int64) * target_token
+        cosines = cosine_tile(
+            *(source, target, row_offset, column_offset, rows_inside, columns_inside, width),
+            ROWS=ROWS,
+            COLUMNS=COLUMNS,
+            CHANNELS=CHANNELS,
+        )
+        cosines = tl.where((cosines == cosines) & columns_inside[None, :], cosines, float("-inf"))
+        highest = tl.max(cosines, axis=1)
+        first = tl.min(tl.where(cosines == highest[:, None], columns[None, :], 2**31 - 1), axis=1)
+        place = tl.where(highest > best, first, place)
+        best = tl.maximum(best, highest)
+    tl.store(score + batch * sources + rows, best, mask=rows_inside)
+    tl.store(match + batch * sources + rows, place.to(tl.int64), mask=rows_inside)
+
+
+@on_own_device
+def best_match_triton(source: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """`best_match` on a GPU; both sets of one dtype."""
+    batch, sources, width = source.shape
+    source, target = (part if part.stride(-1) == 1 else part.contiguous() for part in (source, target))
+    score = torch.empty(batch, sources, dtype=torch.float32, device=source.device)
+    match = torch.empty(batch, sources, dtype=torch.int64, device=source.device)
+    match_tiles[(triton.cdiv(sources, 32), batch)](
+        *(source, target, score, match, sources, target.shape[1], width),
+        *(*source.stride()[:2], *target.stride()[:2]),
+        ROWS=32,
+        COLUMNS=64,
+        CHANNELS=channels_at_once(source),
+    )
+    return score, match

@@ -1,0 +1,134 @@
+"""What the compile tests compile: every launcher at the sizes of a real model, on meta tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from foveate.kernels.best_match_triton import best_match_triton
+from foveate.kernels.cache_compaction_triton import compact_cache_triton
+from foveate.kernels.column_mass_triton import column_mass_triton
+from foveate.kernels.compaction_triton import compact_top_k_triton
+from foveate.kernels.density_peaks_triton import density_peaks_triton
+from foveate.kernels.dispatch import LONGEST_ROW
+from foveate.kernels.dpp_triton import dpp_greedy_triton
+from foveate.kernels.grid_pooling_triton import pool_grid_triton
+from foveate.kernels.max_min_triton import farthest_first_triton
+from foveate.kernels.pivot import MOST_PIVOTS
+from foveate.kernels.pivot_triton import least_similar_triton
+from foveate.kernels.segmented_mean_triton import segmented_mean_triton
+from foveate.kernels.temporal_runs_triton import temporal_runs_triton
+from foveate.kernels.thin_attention_triton import thin_attention_triton
+
+TOKENS, KEPT, WIDTH = 2880, 320, 4096
+HEADS, GROUPS, HEAD_SIZE = 28, 4, 128
+SCALE = HEAD_SIZE**-0.5
+
+
+def meta(*shape: int, dtype: torch.dtype = torch.bfloat16) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def floats(*shape: int) -> torch.Tensor:
+    return meta(*shape, dtype=torch.float32)
+
+
+def ids(*shape: int) -> torch.Tensor:
+    return meta(*shape, dtype=torch.int64)
+
+
+def features() -> torch.Tensor:
+    return meta(2, TOKENS, WIDTH)
+
+
+def heads(count: int, rows: int) -> torch.Tensor:
+    """Projections as attention modules hold them: (B, N, H, D) seen as (B, H, N, D)."""
+    return meta(2, rows, count, HEAD_SIZE).transpose(1, 2)
+
+
+def compaction() -> object:
+    positions, sizes = ids(3, 2, TOKENS), floats(2, TOKENS)
+    return compact_top_k_triton(floats(2, TOKENS), features(), count=KEPT, positions=positions, sizes=sizes)
+
+
+def max_min() -> object:
+    return farthest_first_triton(floats(2, TOKENS, TOKENS), ids(2), count=KEPT)
+
+
+def dpp() -> object:
+    return dpp_greedy_triton(floats(2, TOKENS, TOKENS), KEPT)
+
+
+def longest_rows() -> object:
+    scores, table = floats(1, LONGEST_ROW), floats(1, LONGEST_ROW, LONGEST_ROW)
+    compact_top_k_triton(scores, meta(1, LONGEST_ROW, 64), count=KEPT)
+    farthest_first_triton(table, ids(1), count=KEPT)
+    dpp_greedy_triton(table, KEPT)
+    return least_similar_triton(meta(1, LONGEST_ROW, 64), meta(1, MOST_PIVOTS, 64), count=KEPT)
+
+
+def pivot() -> object:
+    taken = meta(2, TOKENS, dtype=torch.bool)
+    return least_similar_triton(features(), meta(2, 8, WIDTH), count=KEPT, taken=taken)
+
+
+def best_match() -> object:
+    return best_match_triton(features()[:, ::2], features()[:, 1::2])
+
+
+def best_match_float32() -> object:
+    return best_match_triton(floats(2, TOKENS, WIDTH)[:, ::2], floats(2, TOKENS, WIDTH)[:, 1::2])
+
+
+def thin_attention() -> object:
+    mask = meta(2, 1, 16, TOKENS, dtype=torch.bool)
+    return thin_attention_triton(heads(HEADS, 16), heads(GROUPS, TOKENS), scale=SCALE, mask=mask)
+
+
+def thin_attention_wide_float32() -> object:
+    query, key = floats(1, 16, 16, 256), floats(1, 8, TOKENS, 256)
+    return thin_attention_triton(query, key, scale=SCALE, mask=floats(1, 16, 16, TOKENS), reduce="max")
+
+
+def column_mass() -> object:
+    return column_mass_triton(heads(HEADS, TOKENS), heads(GROUPS, TOKENS), scale=SCALE, causal=True)
+
+
+def column_mass_packed_wide_float32() -> object:
+    query, key = floats(1, 16, TOKENS, 256), floats(1, 16, TOKENS, 256)
+    return column_mass_triton(query, key, scale=SCALE, segments=(ids(1, TOKENS), ids(1, TOKENS)))
+
+
+def segmented_mean() -> object:
+    return segmented_mean_triton(features(), ids(2, TOKENS), groups=KEPT, weight=floats(2, TOKENS))
+
+
+def mean_pooling() -> object:
+    return pool_grid_triton(features(), grid=(5, 24, 24), pooled=(5, 12, 12), mode="mean")
+
+
+def max_pooling() -> object:
+    return pool_grid_triton(features(), grid=(5, 24, 24), pooled=(3, 9, 9), mode="max")
+
+
+def temporal_runs() -> object:
+    return temporal_runs_triton(meta(2, 20, 144, WIDTH), threshold=0.9)
+
+
+def density_peaks() -> object:
+    return density_peaks_triton(features(), neighbours=5)
+
+
+def cache_compaction() -> object:
+    return compact_cache_triton(heads(GROUPS, TOKENS), heads(GROUPS, TOKENS), ids(2, GROUPS, KEPT))
+
+
+CASES: dict[str, Callable[[], object]] = {
+    case.__name__: case
+    for case in (
+        *(compaction, max_min, dpp, longest_rows, pivot, best_match, best_match_float32, thin_attention),
+        *(thin_attention_wide_float32, column_mass, column_mass_packed_wide_float32, segmented_mean, mean_pooling),
+        *(max_pooling, temporal_runs, density_peaks, cache_compaction),
+    )
+}
