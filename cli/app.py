@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, calibrate, check, demo, devices, explain, methods, plan, run, trace, validate
+from . import bench, calibrate, check, demo, devices, explain, list_models, methods, plan, run, trace, validate
 from .outcome import exit_code
 from .output import say
 
@@ -58,6 +58,7 @@ _COMMANDS = (
     (check.check, check.EXAMPLE),
     (validate.validate, validate.EXAMPLE),
     (methods.methods, methods.EXAMPLE),
+    (list_models.models, list_models.EXAMPLE),
     (devices.devices, devices.EXAMPLE),
     (calibrate.calibrate, calibrate.EXAMPLE),
 )
