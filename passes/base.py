@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 ALL_MODALITIES = ("image", "video", "audio")
+EVERYWHERE = ("encoder.layer", "encoder.output", "projector.output", "decoder.layer")
 REDUNDANCIES = ("feature", "attention", "spatial", "temporal", "task")
 
 
@@ -29,7 +30,8 @@ class Tokens:
     Attributes:
         features: (B, N, D), any floating dtype. B is the number of media, N the compressible tokens of each.
         layout: how the N tokens are arranged.
-        signals: one tensor for each declared need, nothing else; an attention row is (B, N) float32.
+        signals: one tensor for each declared need, nothing else; an attention row is (B, N) float32, the other
+            shapes are those of `Need` with B for M.
         seed: seed of this call, the same for the same plan and input order.
     """
 
@@ -58,11 +60,14 @@ class Compression:
         assign: (B, N) int64 position in `index` of the group that each token joins, -1 where it is dropped; None is
             a pure drop.
         weight: (B, N) weight of each token in its group's mean; None is equal weights.
+        combine: what goes on in place of the groups' means, where a method adds up or lets groups overlap: a linear map
+            of any features (B, N, D) of the same tokens to (B, K, D) in their dtype; needs `assign`, None is the means.
     """
 
     index: torch.Tensor
     assign: torch.Tensor | None = None
     weight: torch.Tensor | None = None
+    combine: Callable[[torch.Tensor], torch.Tensor] | None = None
 
 
 class Pass(ABC):
@@ -71,6 +76,7 @@ class Pass(ABC):
     Class attributes say what it is: `name` as in plans, `source` (arXiv id or where it is from), `summary`, the
     `modalities` and kinds of `sites` it may act on, what it `consumes` (which of REDUNDANCIES it removes), whether it
     is `query_aware` (reads the text), its `mechanism`, and the `catalog_id` and `training` columns of the catalogue.
+    `needs_grid`: it reads the tokens' places on the grid. `withdraws`: it may keep none, and keeps all or none.
     """
 
     name: ClassVar[str]
@@ -84,6 +90,7 @@ class Pass(ABC):
     catalog_id: ClassVar[str | None] = None
     training: ClassVar[str] = "free"
     needs_grid: ClassVar[bool] = False
+    withdraws: ClassVar[bool] = False
 
     def count(self, layout: Layout, keep: float) -> Layout:
         """The layout that remains, a pure function of shapes; by default an irregular selection of K tokens."""

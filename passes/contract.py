@@ -32,6 +32,7 @@ LAYOUTS = (
 )
 KEEPS = (0.02, 0.25, 0.5, 0.77, 1.0)
 _ROWS, _WIDTH = 3, 16
+_TEXT, _HEADS, _HEAD_WIDTH = 5, 2, 4
 _TEXTS = ("name", "source", "summary", "mechanism", "training")
 
 
@@ -82,7 +83,9 @@ def check_counts(method: Pass) -> None:
     for layout, keep in _cases(method):
         target, found = method.count(layout, keep), _compress(method, layout, keep)
         place = f"at keep {keep:g} of {layout}"
-        _require(1 <= target.count <= layout.count, method, f"counts {target.count} {place}; keep 1 to all of them")
+        least = 0 if method.withdraws else 1
+        fits = least <= target.count <= layout.count
+        _require(fits, method, f"counts {target.count} {place}; keep {least} to all of them")
         shape = tuple(found.index.shape)
         _require(shape == (_ROWS, target.count), method, f"returned {shape} but counted {target.count} {place}")
         stays = (target.prefix, target.separators) == (layout.prefix, layout.separators)
@@ -113,11 +116,14 @@ def check_batches(method: Pass) -> None:
 
     for layout, keep in _cases(method):
         tokens, target = sample_tokens(method, layout), method.count(layout, keep)
-        together = _parts(method.compress(tokens, target))
-        alone = [_parts(method.compress(_row(tokens, row), target)) for row in range(_ROWS)]
-        for part, whole in together.items():
-            same = torch.equal(torch.cat([single[part] for single in alone]), whole)
+        together = method.compress(tokens, target)
+        alone = [method.compress(_row(tokens, row), target) for row in range(_ROWS)]
+        for part, whole in _parts(together).items():
+            same = torch.equal(torch.cat([_parts(single)[part] for single in alone]), whole)
             _require(same, method, f"gives another {part} in a batch than alone, at keep {keep:g} of {layout}")
+        singles = [merged(_row(tokens, row).features, alone[row]) for row in range(_ROWS)]
+        close = torch.allclose(torch.cat(singles), merged(tokens.features, together), rtol=1e-4, atol=1e-5)
+        _require(close, method, f"gives other features in a batch than alone, at keep {keep:g} of {layout}")
 
 
 def check_dtypes(method: Pass) -> None:
@@ -167,16 +173,19 @@ def check_determinism(method: Pass) -> None:
 
 
 def check_needs(method: Pass) -> None:
-    """It reads exactly the signals that `needs` declares; the last prompt token's row only inside the decoder."""
+    """It reads exactly the signals that `needs` declares, says that it reads text, and stays where they can be read."""
     for layout in _layouts(method):
         needs, tokens = method.needs(layout), sample_tokens(method, layout)
         reads = _Reads(method, tokens.signals)
-        method.compress(dataclasses.replace(tokens, signals=reads), method.count(layout, 0.5))
+        keep = 0.0 if method.withdraws else 0.5
+        method.compress(dataclasses.replace(tokens, signals=reads), method.count(layout, keep))
         unread = set(needs) - reads.seen
         _require(not unread or layout.count == 1, method, f"declares {unread} but never reads it; each need costs time")
-        if any(need.query == "last" for need in needs):
-            fits = method.query_aware and method.sites == ("decoder.layer",)
-            _require(fits, method, "reads the last prompt token: set query_aware, and sites to ('decoder.layer',)")
+        aware = method.query_aware or not any(need.reads_text for need in needs)
+        _require(aware, method, "reads the prompt's text: set query_aware")
+        inside = any(need.stage == "decoder" and need.signal != "embedding" for need in needs)
+        fits = not inside or method.sites == ("decoder.layer",)
+        _require(fits, method, "reads inside the decoder: set sites to ('decoder.layer',)")
 
 
 def check_no_host_synchronisation(method: Pass) -> None:
@@ -214,7 +223,7 @@ def check_merging(method: Pass) -> None:
         _require(torch.equal(own, torch.arange(target.count).expand_as(own)), method, f"moves a representative {place}")
         equal = tokens.features[:, :1].expand_as(tokens.features)
         means = merged(equal, found)
-        close = torch.allclose(means, equal[:, : target.count], rtol=1e-5, atol=1e-6)
+        close = found.combine is not None or torch.allclose(means, equal[:, : target.count], rtol=1e-5, atol=1e-6)
         _require(close, method, f"has group weights that do not make a mean {place}")
 
 
@@ -251,14 +260,33 @@ CHECKS = (
 
 
 def sample_tokens(method: Pass, layout: Layout, *, rows: int = _ROWS, width: int = _WIDTH, seed: int = 0) -> Tokens:
-    """Normal features (rows, N, width) float32 and a random attention row for each need, drawn from `seed`."""
+    """Normal features (rows, N, width) float32 and random signals of the shapes that `Need` states, drawn from `seed`.
+
+    Media have up to five text tokens; every second one has fewer, its last slots being 0.
+    """
     import torch
 
     draws = generator(seed)
     features = torch.randn(rows, layout.count, width, generator=draws)
-    needs = method.needs(layout)
-    signals = {need: torch.randn(rows, layout.count, generator=draws).softmax(-1) for need in needs}
+    signals = {need: sample_signal(need, rows, layout.count, width, draws) for need in method.needs(layout)}
     return Tokens(features, layout, signals)
+
+
+def sample_signal(need: Need, rows: int, count: int, width: int, draws: torch.Generator) -> torch.Tensor:
+    """A random signal: attention rows that sum to 1, normal keys, embeddings and states."""
+    import torch
+
+    slots = _TEXT if need.of_text else count
+    shape = {
+        "attention_row": (rows, slots, count) if need.of_text else (rows, count),
+        "attention_column": (rows, count),
+        "key": (rows, slots, _HEADS, _HEAD_WIDTH),
+    }.get(need.signal, (rows, slots, width))
+    drawn = torch.randn(shape, generator=draws)
+    drawn = drawn.softmax(-1) if need.signal.startswith("attention") else drawn
+    if need.of_text:
+        drawn[1::2, _TEXT - 2 :] = 0
+    return drawn
 
 
 class _Reads(Mapping[Need, "torch.Tensor"]):
@@ -289,7 +317,8 @@ def _layouts(method: Pass) -> Iterator[Layout]:
 
 
 def _cases(method: Pass) -> Iterator[tuple[Layout, float]]:
-    return ((layout, keep) for layout in _layouts(method) for keep in KEEPS)
+    keeps = (0.0, 1.0) if method.withdraws else KEEPS
+    return ((layout, keep) for layout in _layouts(method) for keep in keeps)
 
 
 def _compress(method: Pass, layout: Layout, keep: float) -> Compression:

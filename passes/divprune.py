@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..ir.layout import Layout
 from ..ir.op import Op
 from ..ir.polynomial import BATCH, CONTEXT, ROWS, TOKENS
-from .base import Compression, Pass, Tokens, register
+from .base import EVERYWHERE, Compression, Pass, Tokens, register
 from .primitives.greedy import max_min
 
 
@@ -24,6 +24,7 @@ class DivPrune(Pass):
     source = "arXiv:2503.02175"
     summary = "keep the subset whose members are farthest apart"
     mechanism = "similarity"
+    sites = EVERYWHERE
     consumes = ("feature",)
     catalog_id = "divprune"
 

@@ -8,7 +8,7 @@ from functools import cache
 from ..ir.layout import Layout, kept_count
 from ..ir.op import Op
 from ..ir.polynomial import ROWS, as_polynomial
-from .base import Compression, Pass, Tokens, register
+from .base import EVERYWHERE, Compression, Pass, Tokens, register
 
 _WIDEST_STRETCH = 2.0
 
@@ -26,6 +26,7 @@ class Pool(Pass):
     source = "baseline"
     summary = "average pooling over the grid or the sequence"
     mechanism = "transformation"
+    sites = EVERYWHERE
     consumes = ("feature", "spatial")
     catalog_id = "token-pooling-baseline"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..common.seeds import generator, sub_seed
-from .base import Tokens, register
+from .base import EVERYWHERE, Tokens, register
 from .score import ScorePass
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Random(ScorePass):
     source = "baseline"
     summary = "a uniformly random subset of the tokens"
     mechanism = "similarity"
+    sites = EVERYWHERE
     consumes = ("feature",)
     catalog_id = "random-drop"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ..ir.layout import Layout
 from ..ir.op import Op
-from ..ir.polynomial import BATCH, CONTEXT, ROWS, as_polynomial
 from .base import Compression, Pass, Tokens
+from .primitives.costs import top_k_op
 from .primitives.select import top_k
 
 if TYPE_CHECKING:
@@ -37,5 +37,4 @@ class ScorePass(Pass):
 
 def top_k_ops() -> tuple[Op, ...]:
     """Ranking N scores and sorting the K indices that are kept."""
-    elements = 4 * ROWS + 4 * BATCH * CONTEXT
-    return (Op("top_k", "selection", flops=ROWS, elements=elements, launches=as_polynomial(3)),)
+    return (top_k_op(),)

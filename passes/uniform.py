@@ -7,7 +7,7 @@ from functools import cache
 
 from ..ir.layout import Layout
 from ..ir.op import Op
-from .base import Compression, Pass, Tokens, register
+from .base import EVERYWHERE, Compression, Pass, Tokens, register
 from .primitives.select import evenly_spaced
 from .score import top_k_ops
 
@@ -28,6 +28,7 @@ class Uniform(Pass):
     source = "baseline"
     summary = "tokens spread evenly over the grid or the sequence"
     mechanism = "transformation"
+    sites = EVERYWHERE
     consumes = ("feature", "spatial")
 
     def ops(self, layout: Layout, width: int) -> tuple[Op, ...]:

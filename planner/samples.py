@@ -44,8 +44,8 @@ class _Line(BaseModel):
 
 
 def from_testbed(samples: Iterable[Any], processor: Any) -> list[CalibrationSample]:
-    """Samples of the testbed (objects with `image`, `prompt` and `answer`) through `processor`."""
-    return [CalibrationSample(_processed(processor, s.image, s.prompt), s.answer) for s in samples]
+    """Samples of a testbed (objects with `image` or `frames`, `prompt` and `answer`) through `processor`."""
+    return [CalibrationSample(_processed(processor, s.prompt, **_media(s)), s.answer) for s in samples]
 
 
 def read_jsonl(path: str | os.PathLike[str], processor: Any) -> list[CalibrationSample]:
@@ -99,7 +99,7 @@ def _sample(source: Path, number: int, text: str, processor: Any) -> Calibration
     except OSError as error:
         raise BadInput.at(source, number, f"the picture {picture} cannot be read", "check the path") from error
     try:
-        return CalibrationSample(_processed(processor, image, line.prompt), line.answer)
+        return CalibrationSample(_processed(processor, line.prompt, images=image), line.answer)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise BadInput.at(source, number, f"the processor refuses this sample: {reason}") from error
@@ -123,5 +123,9 @@ def _parsed(source: Path, number: int, text: str) -> _Line:
         raise BadInput.at(source, number, f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}", mend) from error
 
 
-def _processed(processor: Any, image: Any, prompt: str) -> dict[str, torch.Tensor]:
-    return dict(processor(images=image, text=prompt, return_tensors="pt"))
+def _processed(processor: Any, prompt: str, **media: Any) -> dict[str, torch.Tensor]:
+    return dict(processor(text=prompt, return_tensors="pt", **media))
+
+
+def _media(sample: Any) -> dict[str, Any]:
+    return {"videos": sample.frames} if hasattr(sample, "frames") else {"images": sample.image}

@@ -48,9 +48,14 @@ def traits_of(placement: Placement, cls: type[Pass], workload: Workload) -> Trai
         consumes=cls.consumes,
         query_aware=cls.query_aware,
         needs_grid=cls.needs_grid,
-        keeps_grid=placement.keep == 1.0 or instance.count(_NOMINAL, placement.keep).grid is not None,
+        keeps_grid=placement.keep == 1.0 or _keeps_grid(instance, placement.keep),
         reads=tuple(sorted({need.stage for need in instance.needs(_NOMINAL)})),
         site=placement.site,
         site_kind=site.kind,
         modalities=modalities,
     )
+
+
+def _keeps_grid(method: Pass, keep: float) -> bool:
+    """Whether what it leaves of a grid is one; of a withdrawal nothing is left."""
+    return not method.withdraws and method.count(_NOMINAL, keep).grid is not None

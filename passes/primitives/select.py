@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     import torch
 
 
+def ranked(scores: torch.Tensor) -> torch.Tensor:
+    """Indices of each row from the highest score to the lowest, (B, N) int64; equal scores by position, NaN last."""
+    lowest = scores.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf"))
+    return lowest.argsort(dim=-1, descending=True, stable=True)
+
+
 def top_k(scores: torch.Tensor, count: int) -> torch.Tensor:
     """Indices of the `count` highest scores of each row, sorted by position.
 
@@ -20,9 +26,15 @@ def top_k(scores: torch.Tensor, count: int) -> torch.Tensor:
     Returns:
         (B, K) int64. O(N log N) time.
     """
-    lowest = scores.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf"))
-    order = lowest.argsort(dim=-1, descending=True, stable=True)
-    return order[..., :count].sort(dim=-1).values
+    return ranked(scores)[..., :count].sort(dim=-1).values
+
+
+def complement(index: torch.Tensor, total: int) -> torch.Tensor:
+    """The positions below `total` that `index` (B, K) leaves out, sorted, (B, total - K) int64."""
+    import torch
+
+    taken = torch.zeros(index.shape[0], total, dtype=torch.uint8, device=index.device).scatter(1, index, 1)
+    return taken.argsort(dim=-1, stable=True)[:, : total - index.shape[1]]
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:

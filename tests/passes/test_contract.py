@@ -17,7 +17,21 @@ from foveate.passes import REGISTRY, Compression, Pass, Tokens
 from foveate.passes import contract as promises
 from foveate.passes.score import ScorePass
 
-PARAMS: dict[str, list[dict[str, Any]]] = {"random": [{"seed": 7}], "fastervlm": [{"layer": -2}]}
+PARAMS: dict[str, list[dict[str, Any]]] = {
+    "random": [{"seed": 7}],
+    "fastervlm": [{"layer": -2}],
+    "norm": [{"smallest": True}],
+    "visionzip": [{"reads": "mean", "contextual": 0.5}, {"contextual": 0.0}, {"contextual": 1.0}],
+    "vispruner": [{"important": 1.0}, {"important": 0.0, "per_round": 1}],
+    "prumerge-plus": [{"outliers": 1.0, "neighbours": 2}],
+    "dart": [{"text_pivots": 0}, {"media_pivots": 1, "text_pivots": 9}],
+    "sparsevlm": [{"recycled": 1.0, "per_cluster": 2}],
+    "cdpruner-llm-text": [{"negated": True}],
+    "pact-unweighted": [{"cutoff": 1.2, "share": 0.2}],
+    "framefusion-once": [{"threshold": -1.0}],
+    "fastvid": [{"segments": 2, "threshold": -1.0, "every": 2, "density": 0.9}],
+    "holitom-outer": [{"threshold": -1.0}],
+}
 
 
 @pytest.mark.parametrize("check", promises.CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
@@ -196,6 +210,24 @@ class ReadsTextSecretly(Sound):
 
 
 @dataclass(frozen=True)
+class ReadsLayersFromOutside(Sound):
+    query_aware = True
+
+    def needs(self, layout: Layout) -> tuple[Any, ...]:
+        return (last_row(),)
+
+    def score(self, tokens: Tokens) -> torch.Tensor:
+        return tokens.signal(last_row())
+
+
+@dataclass(frozen=True)
+class CombinesAcrossTheBatch(Pairs):
+    def compress(self, tokens: Tokens, target: Layout) -> Compression:
+        found = super().compress(tokens, target)
+        return replace(found, combine=lambda features: features[:, : target.count] - features.mean(dim=0))
+
+
+@dataclass(frozen=True)
 class Waits(Sound):
     how: str = "item"
 
@@ -273,6 +305,7 @@ class NoLaunch(Sound):
         (ReadsUndeclared, promises.check_needs, "without declaring it; return it from needs"),
         (DeclaresUnread, promises.check_needs, "but never reads it"),
         (ReadsTextSecretly, promises.check_needs, "set query_aware"),
+        (ReadsLayersFromOutside, promises.check_needs, "set sites to ('decoder.layer',)"),
         (CountsWrong, promises.check_counts, "instead of"),
         (KeepsOneMore, promises.check_counts, "but counted"),
         (DropsPrefix, promises.check_counts, "both always stay"),
@@ -281,6 +314,7 @@ class NoLaunch(Sound):
         (OutOfRange, promises.check_indices, "returned indices outside 0.."),
         (Int32, promises.check_indices, "returned torch.int32 indices"),
         (LooksAcrossTheBatch, promises.check_batches, "gives another index in a batch than alone"),
+        (CombinesAcrossTheBatch, promises.check_batches, "gives other features in a batch than alone"),
         (SinglePrecisionOnly, promises.check_dtypes, "half precision"),
         (MergesAtKeepOne, promises.check_identity, "changes features at keep 1"),
         (CountsWrong, promises.check_identity, "does not keep every token at keep 1"),

@@ -24,6 +24,9 @@ from foveate.planner.study import open_study
 
 IMAGE_TOKEN, END, PAD, SIDE = 5, 2, 0, 56
 
+FEW = ("divprune", "fastervlm", "fastv")
+"""Enough passes for a search to choose from; with the baselines, each alone takes nine trials."""
+
 
 @dataclass(frozen=True)
 class TokenCost:
@@ -176,7 +179,7 @@ def make_search(graph: Graph) -> Callable[..., Search]:
         harm: dict[str, float] | None = None,
         floor: float | None = None,
     ) -> Search:
-        solver = Solver(Space.of(graph), TokenCost(), budgets)
+        solver = Solver(Space.of(graph, FEW), TokenCost(), budgets)
         study = open_study(place, question={"seed": seed})
         return Search(solver, KnownJudge(harm or {}), study, seed=seed, floor=floor)
 

@@ -87,6 +87,13 @@ def test_encoder_signals_act_before_the_decoder() -> None:
     assert only(Placement("fastervlm", PROJECTOR, 0.5), Placement("divprune", LAYER, 0.5)) == "ordered"
 
 
+def test_nothing_can_act_after_a_withdrawal_but_before_it() -> None:
+    vtw = Placement("vtw", "decoder.layers.3", 0.0)
+    assert only(vtw, Placement("fastv", "decoder.layers.4", 0.5)) == "forbidden"
+    assert only(vtw, Placement("divprune", PROJECTOR, 0.5)) == "unknown"
+    assert only(vtw, Placement("divprune", LAYER, 0.5)) == "unknown"
+
+
 def test_unknown_is_not_forbidden() -> None:
     pair = (Placement("divprune", PROJECTOR, 0.5), Placement("fastv", LAYER, 0.5))
     assert only(*pair) == "unknown"

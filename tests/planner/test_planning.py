@@ -40,6 +40,7 @@ def unmeasured(by_tokens: None, model: Any, samples: list[CalibrationSample]) ->
             "device": "generic-cpu",
             "samples": samples,
             "trials": 14,
+            "passes": ("divprune", "fastervlm", "fastv"),
             "measure": False,
             **options,
         }
