@@ -9,21 +9,30 @@ import torch
 from . import ledger as ledgers
 from .index_maps import gather_mask, gather_sequence, inverse_map
 from .ledger import Ledger, Level
-from .masks import causal_mask, with_validity
+from .masks import additive_dtype, index_mask, with_validity
 from .prefill import CallState
 from .sites import LiveSite
+from .views import gathered, logical_masks, view, windowed
 
 
 class Call:
     """The arguments of one forward call, rewritten for the sequence that remains at each point.
 
     Positions: the layers get contiguous `position_ids`, since gapped ones look like packed sequences to transformers;
-    only the rotary embedding sees the original ones.
+    only the rotary embedding sees the original ones. Masks: a 2-d mask is gathered at the decoder's input and the
+    decoder builds its own from it; where the decoder has windows, or its masks were built before it, the masks of the
+    uncompressed sequence are kept and gathered for each layer.
+
+    Args:
+        absolute: the decoder adds position embeddings at its input and takes the original `position_ids` itself.
     """
 
-    def __init__(self, state: CallState, padding: Any, cache: Any, *, decoder_config: Any) -> None:
+    def __init__(
+        self, state: CallState, padding: Any, cache: Any, *, decoder_config: Any, absolute: bool = False
+    ) -> None:
         self.state, self.cache, self.config = state, cache, decoder_config
-        self.padding = padding
+        self.padding, self.absolute = padding, absolute
+        self.dtype = torch.float32
         self.precomputed: dict[str, Any] = {}
         self.prefill = bool(state.groups)
         self.finished = False
@@ -31,42 +40,42 @@ class Call:
         self.entering = state.ledger.entering()
         self._relative: torch.Tensor | None = None
         self._level: Level | None = None
-        self._memo: dict[tuple[str, int], Any] = {}
+        self._memo: dict[tuple[str, int, int], Any] = {}
         self._hidden: torch.Tensor | None = None
-        self._no_past = state.ledger.logical == 0
-
-    def decoding_arguments(self) -> dict[str, Any]:
-        """What a call without media changes before any mask is built: the 2-d mask over the sequence that entered."""
-        if 0 not in self.state.ledger.levels:
-            return {}
-        level = self._advance(0)
-        mask = self.padding
-        if isinstance(mask, torch.Tensor):
-            mask = gather_mask(mask, level.columns)
-        return {"attention_mask": with_validity(mask, level.valid)}
+        self._logical: Any = None
+        self._is_logical = False
 
     def enter_decoder(self, sites: list[LiveSite], kwargs: dict[str, Any], *, forced: bool) -> dict[str, Any]:
         """The decoder's arguments, with the sequence compacted by the passes placed at its input."""
-        state = self.state
-        hidden, acted = state.run(sites, kwargs["inputs_embeds"], forced=forced)
-        if not acted and 0 not in state.ledger.levels:
+        state, embeddings = self.state, kwargs["inputs_embeds"]
+        left = state.kept  # what remains of the media after their encoder
+        hidden = embeddings if left is None else gather_sequence(embeddings, left)
+        hidden, acted = state.run(sites, hidden, forced=forced)
+        if acted:
+            hidden = gather_sequence(hidden, state.places(left))
+        self._read_masks(kwargs.get("attention_mask"), embeddings)
+        active = acted or left is not None or 0 in state.ledger.levels
+        if not active and not self._is_logical:
             return kwargs
+        level = self._advance(0) if active else state.level(0, entering=self.entering)
+        changed = {**kwargs, "attention_mask": self._entering_mask(kwargs.get("attention_mask"), level, hidden)}
+        if active:
+            self._compact_positions(changed, hidden)
+        state.entered = state.kept
+        return changed
+
+    def enter_embedding_decoder(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a decoder that embeds media itself: masks and positions of the uncompressed sequence.
+
+        What the passes at its input drop leaves at layer 0. The cache goes on reporting logical lengths until then.
+        """
+        state, given = self.state, kwargs.get("inputs_embeds")
+        shape = torch.empty(state.batch, state.length, 0, dtype=self.dtype, device=state.device)
+        self._read_masks(kwargs.get("attention_mask"), shape if given is None else given, always=True)
         positions = kwargs.get("position_ids")
         if positions is None:
             positions = torch.arange(state.length, device=state.device)[None] + state.ledger.logical
-        changed = dict(kwargs)
-        if state.kept is not None:
-            hidden = gather_sequence(hidden, state.kept)
-            positions = gather_sequence(positions, state.kept, dim=-1)
-        if self.prefill:
-            level = self._advance(0)
-            mask = _each(kwargs.get("attention_mask"), lambda m: gather_mask(m, level.columns, state.kept))
-            changed["attention_mask"] = _each(mask, lambda m: with_validity(m, level.valid))
-        state.entered = state.kept
-        self.rotary = positions
-        changed["inputs_embeds"] = hidden
-        changed["position_ids"] = torch.arange(hidden.shape[1], device=state.device)[None] + self.entering
-        return changed
+        return {**kwargs, "attention_mask": self._logical, "position_ids": positions}
 
     def enter_layer(
         self, number: int, sites: list[LiveSite], args: tuple[Any, ...], kwargs: dict[str, Any], *, forced: bool
@@ -86,22 +95,23 @@ class Call:
         self._hidden = hidden
         return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
 
-    def layer_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def layer_arguments(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Mask, rotary embedding and positions of a layer at or after a site that acted; None changes nothing."""
         if self._level is None:
             return None
-        changed = dict(kwargs)
-        for name, build in (
-            ("attention_mask", self._mask),
-            ("position_embeddings", self._embeddings),
-            ("position_ids", self._contiguous),
-        ):
+        changed, kind = dict(kwargs), self._first_of_kind(number)
+        for name in ("attention_mask", "position_embeddings", "position_ids"):
             if name in kwargs:
-                key = (name, id(kwargs[name]))
+                key = (name, id(kwargs[name]), kind)
                 if key not in self._memo:
-                    self._memo[key] = (kwargs[name], build(kwargs[name]))
+                    self._memo[key] = (kwargs[name], self._layer_argument(name, kwargs[name], number))
                 changed[name] = self._memo[key][1]
         return args, changed
+
+    def level_of(self, number: int) -> Level | None:
+        """The sequence as decoder layer `number` sees it in this call; None where nothing was dropped before it."""
+        first = max((layer for layer in self.state.levels if layer <= number), default=None)
+        return None if first is None else self.state.levels[first]
 
     def finish(self, returned_cache: Any) -> None:
         """Write the call into the ledger, which moves onto the cache that the call used or made."""
@@ -116,13 +126,7 @@ class Call:
 
     def positions(self) -> torch.Tensor:
         """(B, L') places in the original sequence of what the deepest layers saw in this call."""
-        state = self.state
-        kept = (
-            torch.arange(state.length, device=state.device).expand(state.batch, -1)
-            if state.kept is None
-            else state.kept
-        )
-        return kept + state.ledger.logical
+        return self.state.remaining() + self.state.ledger.logical
 
     def last_places(self) -> int | torch.Tensor:
         """Where each row's last prompt token stands among the tokens that remain: -1, or (B,) int64 places."""
@@ -139,25 +143,100 @@ class Call:
         self.state.levels[layer] = level
         return level
 
-    def _mask(self, mask: Any) -> Any:
-        level = self._level
-        if level is None or (mask is None and level.valid is None):
+    def _compact_positions(self, changed: dict[str, Any], hidden: torch.Tensor) -> None:
+        """Hand the decoder what remains of its embeddings, and the positions that they had."""
+        state, positions = self.state, changed.get("position_ids")
+        if positions is None:
+            positions = torch.arange(state.length, device=state.device)[None] + state.ledger.logical
+        if state.kept is not None:
+            positions = gather_sequence(positions, state.kept, dim=-1)
+        # Of four rows the first is the text's; the rotary embedding takes the other three.
+        self.rotary = positions[1:] if positions.ndim == 3 and positions.shape[0] == 4 else positions
+        contiguous = torch.arange(hidden.shape[1], device=state.device)[None] + self.entering
+        changed["inputs_embeds"] = hidden
+        changed["position_ids"] = positions if self.absolute else contiguous
+
+    def _read_masks(self, mask: Any, embeddings: torch.Tensor, *, always: bool = False) -> None:
+        """Keep the masks of the uncompressed sequence where the decoder cannot build its own from a 2-d mask."""
+        prepared = isinstance(mask, dict) or (isinstance(mask, torch.Tensor) and mask.ndim == 4)
+        self._is_logical = prepared or always or windowed(self.config)
+        if prepared:
+            self._logical = mask
+        elif self._is_logical:
+            self._logical = logical_masks(self.config, embeddings, mask, self.cache)
+
+    def _entering_mask(self, mask: Any, level: Level, hidden: torch.Tensor) -> Any:
+        """The mask, or the masks by layer type, with which the decoder runs."""
+        kept = self.state.kept
+        if not self._is_logical:
+            return with_validity(gather_mask(mask, level.index, kept), level.valid)
+        dtype = additive_dtype(self.config, hidden)
+        queries = kept if kept is not None else self.state.remaining()
+        queries = queries + self.state.ledger.logical
+
+        def seen(mask: Any, number: int) -> Any:
+            keys = view(level, queries.shape[1], self._cache_layer(number))
+            return gathered(mask, keys, queries=queries, rows=kept, dtype=dtype)
+
+        if isinstance(self._logical, dict):
+            numbers = {kind: self._layer_of(kind) for kind in self._logical}
+            return {kind: seen(mask, numbers[kind]) for kind, mask in self._logical.items()}
+        return seen(self._logical, 0)
+
+    def _layer_argument(self, name: str, value: Any, number: int) -> Any:
+        build = {
+            "attention_mask": self._mask,
+            "position_embeddings": self._embeddings,
+            "position_ids": self._contiguous,
+        }
+        return build[name](value, number)
+
+    def _mask(self, mask: Any, number: int) -> Any:
+        level, hidden = self._level, self._hidden
+        if level is None or hidden is None:
             return mask
-        if mask is None and level.valid is not None and self._hidden is not None and self._no_past:
-            return causal_mask(self.config, self._hidden, level.valid)
+        queries, dtype = level.index[:, -hidden.shape[1] :], additive_dtype(self.config, hidden)
+        if self._is_logical:
+            keys = view(level, hidden.shape[1], self._cache_layer(number))
+            kind = self._kind(number)
+            logical = self._logical[kind] if isinstance(self._logical, dict) else self._logical
+            return gathered(logical, keys, queries=queries, rows=self.state.kept, dtype=dtype)
+        if mask is None:
+            flat = "flash" in str(self.config._attn_implementation)
+            made = with_validity(None, level.valid) if flat else None
+            return made if flat or level.valid is None else index_mask(queries, level.index, level.valid, dtype=dtype)
         return with_validity(gather_mask(mask, level.columns, self._relative), level.valid)
 
-    def _embeddings(self, embeddings: Any) -> Any:
+    def _embeddings(self, embeddings: Any, number: int) -> Any:
         relative = self._relative
-        if relative is None:
+        if relative is None or embeddings is None:
             return embeddings
+        if isinstance(embeddings, torch.Tensor):
+            return gather_sequence(embeddings, relative, dim=-2)
         return tuple(gather_sequence(part, relative, dim=-2) for part in embeddings)
 
-    def _contiguous(self, positions: Any) -> Any:
-        if self._level is None or self._hidden is None:
+    def _contiguous(self, positions: Any, number: int) -> Any:
+        if self._level is None or self._hidden is None or positions is None:
             return positions
         end = self._level.length
         return torch.arange(end - self._hidden.shape[1], end, device=self.state.device)[None]
+
+    def _kind(self, number: int) -> str | None:
+        types = getattr(self.config, "layer_types", None)
+        return None if types is None else str(types[number])
+
+    def _layer_of(self, kind: str) -> int:
+        """The first layer of a type; a decoder may prepare masks for types that none of its layers has."""
+        types = list(self.config.layer_types)
+        return types.index(kind) if kind in types else 0
+
+    def _first_of_kind(self, number: int) -> int:
+        kind = self._kind(number)
+        return 0 if kind is None else self._layer_of(kind)
+
+    def _cache_layer(self, number: int) -> Any:
+        layers = getattr(self.cache, "layers", None) or []
+        return layers[number] if number < len(layers) else None
 
 
 def last_tokens(padding: Any, length: int) -> int | torch.Tensor:
@@ -166,8 +245,3 @@ def last_tokens(padding: Any, length: int) -> int | torch.Tensor:
         return -1
     new = padding[:, -length:].bool()
     return (new * torch.arange(1, new.shape[1] + 1, device=new.device)).argmax(dim=1)
-
-
-def _each(mask: Any, change: Any) -> Any:
-    """Apply to a mask, or to each mask of a dictionary by layer type."""
-    return {name: change(m) for name, m in mask.items()} if isinstance(mask, dict) else change(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..common.errors import BadInput
 from ..ir.signal import Need
+from .readers import Reader
 from .taps import Tap
 
 
@@ -20,7 +22,7 @@ class EncoderRows:
     run are found by its last hidden state. Rows are forgotten with the output that they belong to.
     """
 
-    def __init__(self, taps: dict[Need, Tap]) -> None:
+    def __init__(self, taps: Mapping[Need, Tap | Reader]) -> None:
         self.taps = taps
         self._by_output: Any = WeakTensorKeyDictionary()
         self._latest: dict[Need, torch.Tensor] = {}

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..common.errors import BadInput
-from ..ir.families import family_of
 from ..ir.plan import Plan, load
+from .adapters import adapter_of
 from .session import Session
 from .sites import LiveSite, live_site, release
 from .support import check_fits
@@ -30,14 +30,14 @@ class Handle:
 
     def __init__(self, model: nn.Module, plan: Plan, *, forced: bool) -> None:
         self.plan = plan
-        family = family_of(model.config)
+        adapter = adapter_of(model.config)
         self._model = weakref.ref(model)
         self._sites: list[LiveSite] = []
         self._removed = False
         try:
             for placement in plan.placements:
-                self._sites.append(live_site(placement, model, family, model.config))
-            self._session = Session(model, family, self._sites, forced=forced)
+                self._sites.append(live_site(placement, model, adapter, model.config))
+            self._session = Session(model, adapter, self._sites, forced=forced)
             self._hooks = self._session.hook() if plan.placements else []
         except BaseException:
             self._release()

@@ -101,17 +101,17 @@ def attach(cache: Any, ledger: Ledger) -> None:
 
 
 def require_supported(cache: Any) -> None:
-    """Refuse a cache whose layers are not plain growing ones.
+    """Refuse a cache whose layers neither grow, slide nor have a fixed room.
 
     Raises:
         BadInput: with the class and what to use instead.
     """
-    from transformers.cache_utils import DynamicCache, DynamicLayer
+    from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer, StaticCache, StaticLayer
 
-    layers = getattr(cache, "layers", None)
-    plain = isinstance(cache, DynamicCache) and all(type(layer) is DynamicLayer for layer in layers or ())
-    if not plain:
-        kinds = {type(layer).__name__ for layer in layers or ()} or {type(cache).__name__}
+    layers = getattr(cache, "layers", None) or ()
+    known = (DynamicLayer, DynamicSlidingWindowLayer, StaticLayer)
+    if not isinstance(cache, (DynamicCache, StaticCache)) or any(type(layer) not in known for layer in layers):
+        kinds = {type(layer).__name__ for layer in layers} or {type(cache).__name__}
         raise BadInput(f"a plan cannot run on a cache of {', '.join(sorted(kinds))}; use DynamicCache, the default")
 
 
@@ -127,7 +127,14 @@ def _ledgered(base: Any) -> type:
             return super().get_seq_length(layer_idx) if ledger is None or ledger.inside else ledger.logical
 
         def get_query_offset(self, layer_idx: int = 0) -> int:
-            return int(super().get_seq_length(layer_idx))
+            return self.get_seq_length(layer_idx)
+
+        def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+            ledger = ledger_of(self)
+            if ledger is None or ledger.inside:
+                return super().get_mask_sizes(query_length, layer_idx)  # type: ignore[no-any-return]
+            room = max((getattr(layer, "max_cache_len", 0) for layer in self.layers), default=0)
+            return max(room, ledger.logical + query_length), 0
 
         def update(self, *args: Any, **kwargs: Any) -> Any:
             if self.foveate_ledger.levels and not self.foveate_ledger.inside:

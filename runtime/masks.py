@@ -28,10 +28,27 @@ def with_validity(mask: torch.Tensor | None, valid: torch.Tensor | None) -> torc
     return mask.masked_fill(~valid[:, None, None, :], torch.finfo(mask.dtype).min)
 
 
-def causal_mask(config: Any, hidden: torch.Tensor, valid: torch.Tensor) -> Any:
-    """The model's own causal mask over a sequence without past, with the filled-up columns of `valid` closed."""
-    from transformers.masking_utils import create_causal_mask
+def index_mask(
+    queries: torch.Tensor, columns: torch.Tensor, valid: torch.Tensor | None, *, dtype: torch.dtype | None
+) -> torch.Tensor:
+    """The causal mask of tokens known by their places in the original sequence.
 
-    return create_causal_mask(
-        config=config, inputs_embeds=hidden, attention_mask=valid, past_key_values=None, position_ids=None
-    )
+    Args:
+        queries: (B, Q) int64. columns: (B, K) int64. valid: (B, K) bool, or None where every column is a token.
+        dtype: floating dtype of an additive mask; None gives a boolean one, True where a key may be attended to.
+
+    Returns:
+        (B, 1, Q, K). A query that may attend to nothing (a filled-up row) attends to everything, as sdpa needs it.
+    """
+    mask = columns[:, None, :] <= queries[:, :, None]
+    if valid is not None:
+        mask = mask & valid[:, None, :]
+    mask = (mask | ~mask.any(dim=-1, keepdim=True))[:, None]
+    if dtype is None:
+        return mask
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+
+
+def additive_dtype(config: Any, hidden: torch.Tensor) -> torch.dtype | None:
+    """The dtype of masks that an attention implementation adds to its scores; None where it takes boolean ones."""
+    return hidden.dtype if config._attn_implementation == "eager" else None

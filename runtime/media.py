@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ..common.errors import BadInput
-from ..ir.families import Family
 from ..ir.layout import Layout
+from .adapters import Adapter, Medium
 from .index_maps import placeholder_positions
 
 
@@ -45,32 +45,36 @@ class MediaGroup:
         )
 
 
-def find_media(family: Family, config: Any, arguments: Mapping[str, Any]) -> list[MediaGroup]:
-    """The media groups of one forward call, from its arguments; empty where it carries none.
+def media_groups(
+    adapter: Adapter, config: Any, media: Mapping[str, list[Medium]], input_ids: torch.Tensor | None
+) -> list[MediaGroup]:
+    """The groups of one forward call's media, at their placeholders in `input_ids` (B, L); empty where it has none.
 
     Raises:
         BadInput: media without `input_ids`, whose placeholders say where they stand.
     """
-    found = family.media(config, arguments)
     groups: list[MediaGroup] = []
-    for modality, layouts in found.items():
-        input_ids = arguments.get("input_ids")
+    for modality, found in media.items():
         if input_ids is None:
             raise BadInput(f"the call has {modality} tokens but no input_ids; pass input_ids, not inputs_embeds")
-        mask = input_ids == family.placeholder(config, modality)
-        flat = placeholder_positions(mask, sum(layout.total for layout in layouts))
-        groups += _grouped(modality, layouts, flat)
+        mask = input_ids == adapter.placeholder(config, modality)
+        flat = placeholder_positions(mask, sum(medium.layout.total for medium in found))
+        groups += _grouped(modality, found, flat)
     return groups
 
 
-def _grouped(modality: str, layouts: list[Layout], flat: torch.Tensor) -> list[MediaGroup]:
-    """One group for each distinct layout; prefix tokens of a medium are left out, since they always stay."""
-    pieces = torch.split(flat, [layout.total for layout in layouts])
+def _grouped(modality: str, media: list[Medium], flat: torch.Tensor) -> list[MediaGroup]:
+    """One group for each distinct layout; prefix and separator tokens are left out, since they always stay."""
+    pieces = torch.split(flat, [medium.layout.total for medium in media])
     groups = []
-    for layout in dict.fromkeys(layouts):
-        members = [i for i, other in enumerate(layouts) if other == layout]
-        positions = torch.stack([pieces[i][layout.prefix :] for i in members])
+    for medium in dict.fromkeys(media):
+        layout = medium.layout
+        members = [i for i, other in enumerate(media) if other == medium]
+        held = set(medium.separators)
+        places = torch.tensor([i for i in range(layout.prefix, layout.total) if i not in held], device=flat.device)
+        positions = torch.stack([pieces[i] for i in members])[:, places]
         selected = torch.arange(layout.count, device=flat.device).expand_as(positions)
-        places = torch.tensor(members, device=flat.device)
-        groups.append(MediaGroup(modality, layout.without_prefix(), places, positions, selected, layout.count))
+        order = torch.tensor(members, device=flat.device)
+        bare = Layout(layout.count, layout.grid)
+        groups.append(MediaGroup(modality, bare, order, positions, selected, layout.count))
     return groups

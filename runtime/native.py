@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ..common.errors import BadInput
-from ..ir.families import family_of
 from ..ir.plan import Plan
+from .adapters import adapter_of
 from .handle import apply
 
 
@@ -25,15 +25,15 @@ def native_prefill(model: nn.Module, inputs: Mapping[str, Any], plan: Plan) -> C
     """
     if any(not p.site.endswith("projector.output") for p in plan.placements):
         raise BadInput("the native limit is defined for plans that compress before the decoder")
-    family = family_of(model.config)
+    adapter = adapter_of(model.config)
     captured = _decoder_inputs(model, inputs, plan)
     compressed = {"inputs_embeds": captured["inputs_embeds"].clone()}
     if isinstance(captured.get("attention_mask"), torch.Tensor):
         compressed["attention_mask"] = captured["attention_mask"].clone()
 
     def prefill(moved: Mapping[str, Any]) -> Any:
-        for modality in family.modalities:
-            family.encode(model, modality, moved)
+        for modality in adapter.modalities:
+            adapter.encode(model, modality, moved)
         return model(**compressed, use_cache=True, logits_to_keep=1)
 
     return prefill
@@ -47,7 +47,7 @@ def _decoder_inputs(model: nn.Module, inputs: Mapping[str, Any], plan: Plan) -> 
         captured.update(kwargs)
 
     with torch.inference_mode(), apply(model, plan):
-        hook = family_of(model.config).decoder(model).register_forward_pre_hook(capture, with_kwargs=True)
+        hook = adapter_of(model.config).decoder(model).register_forward_pre_hook(capture, with_kwargs=True)
         try:
             model(**inputs, use_cache=False, logits_to_keep=1)
         finally:

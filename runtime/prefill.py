@@ -6,11 +6,22 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ..ir.layout import Layout
 from ..ir.signal import Need
-from .index_maps import compaction_index, inverse_map
+from ..passes import Compression
+from .index_maps import compaction_index, inverse_map, placeholder_positions
 from .ledger import Ledger, Level
 from .media import MediaGroup
-from .sites import LiveSite, carried_out
+from .signals import GroupSignals, TextSlots, of_group
+from .sites import PROMPT, LiveSite, carried_out
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One merging compression: flat `positions` (M, n) in the call's sequence of what it took, and what it did."""
+
+    positions: torch.Tensor
+    compression: Compression
 
 
 @dataclass
@@ -27,7 +38,11 @@ class CallState:
         valid: (B, P) bool, False where a row of `kept` is filled up; None where no row is.
         entered: `kept` as it was at the decoder's input.
         levels: levels of the whole sequence, past included, by first layer.
-        selections: by site, (media, K) indices in each medium's own uncompressed stream.
+        chosen: by site, the groups as they left it.
+        merges: what was merged so far, in order, for features that enter the decoder elsewhere.
+        removed: tokens that were removed so far, over all rows.
+        origins: by group, its `members` and the positions of all tokens of its media.
+        text: where the text stands, once a signal asked for it.
     """
 
     ledger: Ledger
@@ -41,7 +56,14 @@ class CallState:
     valid: torch.Tensor | None = None
     entered: torch.Tensor | None = None
     levels: dict[int, Level] = field(default_factory=dict)
-    selections: dict[str, torch.Tensor] = field(default_factory=dict)
+    chosen: dict[str, list[MediaGroup]] = field(default_factory=dict)
+    merges: list[Merge] = field(default_factory=list)
+    removed: int = 0
+    origins: list[tuple[torch.Tensor, torch.Tensor]] = field(init=False)
+    text: TextSlots | None = None
+
+    def __post_init__(self) -> None:
+        self.origins = [(group.members, group.positions) for group in self.groups]
 
     def run(self, sites: list[LiveSite], hidden: torch.Tensor, *, forced: bool) -> tuple[torch.Tensor, bool]:
         """Run the passes placed at one point of the decoder.
@@ -67,14 +89,59 @@ class CallState:
                     keep.view(-1)[remaining.positions.reshape(-1)] = True
                     removed += group.positions.numel() - remaining.positions.numel()
                     self.groups[place], acted = remaining, True
-                    self._note(site, remaining)
+            if acted:
+                left = [group for group in self.groups if group.modality in site.modalities]
+                self.chosen[site.placement.site] = [*self.chosen.get(site.placement.site, []), *left]
         if acted:
+            self.removed += removed
             self._settle(keep, hidden.shape[1] - removed)
         return hidden, acted
 
+    def leave_out(self, modality: str, kept: torch.Tensor, layout: Layout) -> None:
+        """Drop all but `kept` (media, K) of the media of a modality before the decoder runs, as the encoder did."""
+        keep = self._keep_mask()
+        before = self.removed
+        for place, group in enumerate(self.groups):
+            if group.modality == modality:
+                remaining = group.compressed(kept[group.members], layout)
+                keep.view(-1)[group.positions.reshape(-1)] = False
+                keep.view(-1)[remaining.positions.reshape(-1)] = True
+                self.removed += group.positions.numel() - remaining.positions.numel()
+                self.groups[place] = remaining
+        self._settle(keep, self.remaining().shape[1] - (self.removed - before))
+
+    def remaining(self) -> torch.Tensor:
+        """(B, P) int64 places in the call's sequence of the tokens that remain."""
+        everything = torch.arange(self.length, device=self.device).expand(self.batch, -1)
+        return everything if self.kept is None else self.kept
+
+    def carried(self, rows: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of media tokens that enter beside the sequence, for the tokens that remain of it.
+
+        Args:
+            rows: (R, D), one row for each set entry of `present`, in order. present: (B, L) bool.
+
+        Returns:
+            The rows that remain, merged where tokens were, and the (B, P) mask of where they stand.
+        """
+        if self.kept is None:
+            return rows, present
+        rank = present.reshape(-1).long().cumsum(0) - 1
+        for merge in self.merges:
+            source = rank[merge.positions]
+            replaced = carried_out(merge.compression, rows[source])
+            if replaced is not None:
+                places = source.gather(1, merge.compression.index)
+                rows = rows.index_copy(0, places.reshape(-1), replaced.reshape(-1, rows.shape[-1]))
+        standing = present.gather(1, self.kept)
+        standing = standing if self.valid is None else standing & self.valid
+        flat = self.kept + self.length * torch.arange(self.batch, device=self.device)[:, None]
+        order = placeholder_positions(standing, rows.shape[0] - self.removed)
+        return rows[rank[flat.reshape(-1)[order]]], standing
+
     def level(self, layer: int, *, entering: int) -> Level:
         """The whole sequence as layers from `layer` on see it; `entering` counts past tokens at the decoder's input."""
-        kept = self._everything() if self.kept is None else self.kept
+        kept = self.remaining()
         index = kept + self.ledger.logical
         columns = index if layer == 0 else self.rows(kept) + entering
         past = self._past(layer)
@@ -88,32 +155,32 @@ class CallState:
 
     def places(self, before: torch.Tensor | None) -> torch.Tensor:
         """(B, P) places of the kept tokens in hidden states that held the tokens of `before` (None: all)."""
-        kept = self._everything() if self.kept is None else self.kept
+        kept = self.remaining()
         return kept if before is None else inverse_map(before, self.length).gather(1, kept)
 
     def _compress(self, site: LiveSite, group: MediaGroup, hidden: torch.Tensor) -> tuple[torch.Tensor, MediaGroup]:
-        places = self._physical(group.positions)
+        places = self.physical(group.positions)
         flat = hidden.reshape(-1, hidden.shape[-1])
         features = flat[places]
-        compression = site.compress(group, features, self._signals(site, group, places, hidden.shape[1]))
+        compression = site.compress(group, features, self._signals(site, group, places, hidden))
         replaced = carried_out(compression, features)
         if replaced is not None:
+            self.merges.append(Merge(group.positions, compression))
             targets = places.gather(1, compression.index).reshape(-1)
             flat = flat.index_copy(0, targets, replaced.reshape(-1, flat.shape[-1]))
         return flat.view_as(hidden), group.compressed(compression.index, site.target(group.layout))
 
-    def _signals(self, site: LiveSite, group: MediaGroup, places: torch.Tensor, width: int) -> dict[Need, torch.Tensor]:
-        """The signals of a site for one group, (M, n): encoder rows by medium, decoder rows by the tokens' places."""
-        found = {}
-        for need in site.tapped("encoder"):
-            row = self.encoder_rows[need][group.members]
-            found[need] = row[:, -group.uncompressed :].gather(1, group.selected)
-        for need, tap in site.tapped("decoder").items():
-            row = tap.row if tap.row is not None else tap.take()
-            found[need] = row[places // width, row.shape[1] - width + places % width]
-        return found
+    def _signals(
+        self, site: LiveSite, group: MediaGroup, places: torch.Tensor, hidden: torch.Tensor
+    ) -> dict[Need, torch.Tensor]:
+        """The signals of a site for one group: of the encoder by medium, of the decoder by the tokens' places."""
+        found = {need: of_group(self.encoder_rows[need], group) for need in site.tapped("encoder")}
+        taps = site.tapped("decoder")
+        prompt = taps.pop(PROMPT).take() if PROMPT in taps else None
+        signals = GroupSignals(self, group, places, hidden, prompt)
+        return found | {need: signals.signal(need, tap) for need, tap in taps.items()}
 
-    def _physical(self, positions: torch.Tensor) -> torch.Tensor:
+    def physical(self, positions: torch.Tensor) -> torch.Tensor:
         """Flat places in the current hidden states of flat positions in the call's sequence."""
         if self.kept is None:
             return positions
@@ -134,15 +201,6 @@ class CallState:
         self.kept = compaction_index(keep, max(lengths), pad_left=self.pad_left)
         self.valid = None if min(lengths) == max(lengths) else keep.gather(1, self.kept)
 
-    def _note(self, site: LiveSite, group: MediaGroup) -> None:
-        """Remember what a site kept, media of several layouts below each other where their counts agree."""
-        name = site.placement.site
-        earlier = self.selections.get(name)
-        joined = earlier is not None and earlier.shape[1] == group.selected.shape[1] and len(self.groups) > 1
-        self.selections[name] = (
-            torch.cat([earlier, group.selected]) if joined and earlier is not None else group.selected
-        )
-
     def _past(self, layer: int) -> Level | None:
         """The level before this call: its own, else that of the nearest earlier layer, else every past token."""
         ledger = self.ledger
@@ -156,5 +214,25 @@ class CallState:
         entered = torch.arange(level.length, device=self.device).expand_as(level.index)
         return Level(layer, level.index, level.columns if nearest else entered, level.valid)
 
-    def _everything(self) -> torch.Tensor:
-        return torch.arange(self.length, device=self.device).expand(self.batch, -1)
+
+def selections(chosen: dict[str, list[MediaGroup]]) -> dict[str, torch.Tensor]:
+    """By site, (media, K) int64 indices of what was kept in each medium's own uncompressed stream.
+
+    One row for each medium in the call's order, images before clips before sounds; rows of media that keep fewer are
+    filled with -1.
+    """
+    return {site: _rows(groups) for site, groups in chosen.items()}
+
+
+def _rows(groups: list[MediaGroup]) -> torch.Tensor:
+    """The selected indices of several groups, a row for each medium."""
+    if len(groups) == 1:
+        return groups[0].selected
+    width = max(group.selected.shape[1] for group in groups)
+    modalities = list(dict.fromkeys(group.modality for group in groups))
+    ordered = [
+        (modalities.index(group.modality), int(member), torch.nn.functional.pad(row, (0, width - len(row)), value=-1))
+        for group in groups
+        for member, row in zip(group.members.tolist(), group.selected, strict=True)
+    ]
+    return torch.stack([row for _, _, row in sorted(ordered, key=lambda item: item[:2])])

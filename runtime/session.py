@@ -10,53 +10,82 @@ import torch
 from torch import nn
 
 from ..common.errors import BadInput
-from ..ir.families import Family
+from ..ir.site import Site
 from . import ledger as ledgers
+from .adapters import Adapter
 from .call import Call
+from .cross_sites import CrossSites
 from .encoder_rows import EncoderRows
+from .encoder_sites import EncoderSites
+from .encodings import Encodings
 from .ledger import Ledger
-from .media import find_media
-from .prefill import CallState
+from .media import MediaGroup, media_groups
+from .prefill import CallState, selections
 from .sites import LiveSite
 
 
 class Session:
     """Runs the placements of one plan on one model; each thread has its own call state."""
 
-    def __init__(self, model: nn.Module, family: Family, sites: list[LiveSite], *, forced: bool) -> None:
-        self.model, self.family, self.forced = model, family, forced
+    def __init__(self, model: nn.Module, adapter: Adapter, sites: list[LiveSite], *, forced: bool) -> None:
+        self.model, self.adapter, self.forced = model, adapter, forced
         self.sites: dict[int, list[LiveSite]] = {}
-        for site in sites:
-            self.sites.setdefault(site.layer, []).append(site)
-        self.decoder = family.decoder(model)
+        in_encoder: dict[str, list[LiveSite]] = {}
+        self.cross_sites = CrossSites(model, adapter, sites, forced=forced) if adapter.cross_attention else None
+        for site in () if adapter.cross_attention else sites:
+            place = Site.parse(site.placement.site)
+            if place.kind.startswith("encoder") and place.modality is not None:
+                in_encoder.setdefault(place.modality, []).append(site)
+            else:
+                self.sites.setdefault(site.layer, []).append(site)
+        self.encoder_sites = {
+            modality: EncoderSites(model, adapter, modality, placed, forced=forced)
+            for modality, placed in in_encoder.items()
+        }
+        self.decoder = adapter.decoder(model)
         self.encoder_rows = {
             modality: EncoderRows(
                 {n: t for s in sites for n, t in s.tapped("encoder").items() if modality in s.modalities}
             )
-            for modality in family.modalities
+            for modality in adapter.modalities
         }
         self.positions: torch.Tensor | None = None
-        self.selections: dict[str, torch.Tensor] = {}
+        self._chosen: dict[str, list[MediaGroup]] = {}
         self._names = list(inspect.signature(model.forward).parameters)
         self._local = threading.local()
 
+    @property
+    def selections(self) -> dict[str, torch.Tensor]:
+        """What the last prefill kept, by site."""
+        if self.cross_sites is not None:
+            return self.cross_sites.chosen
+        encoded = (sites.chosen for sites in self.encoder_sites.values())
+        return {site: kept for chosen in encoded for site, kept in chosen.items()} | selections(self._chosen)
+
     def hook(self) -> list[Any]:
         """Register every hook; returns their handles."""
-        rotary = self.family.rotary(self.model)
-        handles = [
+        if self.cross_sites is not None:
+            return self.cross_sites.hook()
+        self.encodings = Encodings(self.model, self.adapter)
+        rotary = self.adapter.rotary(self.model)
+        handles: list[Any] = [
             self.model.register_forward_pre_hook(self._enter_model, with_kwargs=True),
             self.model.register_forward_hook(self._leave_model, with_kwargs=True, always_call=True),
             self.decoder.register_forward_pre_hook(self._enter_decoder, with_kwargs=True),
             self.decoder.register_forward_hook(self._leave_decoder, with_kwargs=True, always_call=True),
-            rotary.register_forward_pre_hook(self._enter_rotary, with_kwargs=True),
+            self.encodings,
+            *self.adapter.extra_hooks(self.model, lambda: self.call),
         ]
+        handles += [handle for sites in self.encoder_sites.values() for handle in sites.hook()]
+        if rotary is not None:
+            handles.append(rotary.register_forward_pre_hook(self._enter_rotary, with_kwargs=True))
         for modality, rows in self.encoder_rows.items():
             if rows.taps:
-                encoder = self.family.encoder(self.model, modality)
+                encoder = self.adapter.encoder(self.model, modality)
                 handles.append(encoder.register_forward_hook(rows.after_encoder))
-        inside = [layer for layer in self.sites if layer > 0]
+        inside = [layer for layer in self.sites if layer > 0 or self.adapter.embeds_inside]
         for number, layer in enumerate(self.decoder.layers):  # type: ignore[arg-type]
-            if inside and number >= min(inside):
+            if inside and (number >= min(inside) or self.adapter.embeds_inside):
                 hook = _LayerHook(self, number)
                 handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
         return handles
@@ -78,7 +107,8 @@ class Session:
         arguments = dict(zip(self._names, args, strict=False)) | kwargs
         cache = arguments.get("past_key_values")
         ledger = ledgers.ledger_of(cache) or Ledger(logical=0 if cache is None else int(cache.get_seq_length()))
-        groups = find_media(self.family, model.config, arguments)
+        media = self.encodings.media(arguments)
+        groups = media_groups(self.adapter, model.config, media, arguments.get("input_ids"))
         self._local.call = None
         if not groups and not ledger.levels:
             return None
@@ -89,33 +119,45 @@ class Session:
                 "labels cannot be used while a plan is applied: remove the plan to train or to take the loss"
             )
         state = _state(ledger, groups, arguments)
-        call = Call(state, arguments.get("attention_mask"), cache, decoder_config=self.decoder.config)
+        absolute = self.adapter.absolute_positions
+        call = Call(
+            state, arguments.get("attention_mask"), cache, decoder_config=self.decoder.config, absolute=absolute
+        )
         call.precomputed = arguments.get("mm_encoder_outputs") or {}
+        call.dtype = model.dtype  # type: ignore[assignment]
         self._local.call = call
         for site in self._all_sites():
             site.arm(bool(groups))
-        if groups:
-            return None
-        return (), arguments | call.decoding_arguments()
+        return None
 
     def _leave_model(self, model: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         call, self._local.call = self.call, None
         for site in self._all_sites():
             site.arm(False)
         if call is not None and call.finished and call.prefill:
-            self.selections, self.positions = call.state.selections, call.positions()
+            self._chosen, self.positions = call.state.chosen, call.positions()
 
     def _enter_decoder(self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self.call
         if call is None:
             return None
-        if call.cache is not None and ledgers.ledger_of(call.cache) is not None:
-            call.state.ledger.inside = True
         if call.prefill:
             self._read_encoder_rows(call)
+            self._leave_out_encoded(call)
+        if self.adapter.embeds_inside:
+            return args, call.enter_embedding_decoder(kwargs)
         changed = call.enter_decoder(self.sites.get(0, []), kwargs, forced=self.forced)
+        if call.cache is not None and ledgers.ledger_of(call.cache) is not None:
+            call.state.ledger.inside = True
         self.aim(call)
         return args, changed
+
+    def _leave_out_encoded(self, call: Call) -> None:
+        """Drop from the call what was dropped while its media were encoded."""
+        for modality, sites in self.encoder_sites.items():
+            run = sites.taken(call.precomputed.get(modality))
+            if run is not None and run.kept is not None:
+                call.state.leave_out(modality, run.kept, run.layout)
 
     def _read_encoder_rows(self, call: Call) -> None:
         """Hand the encoder's rows of this call's media to its state."""
@@ -155,10 +197,12 @@ class _LayerHook:
         if call is None:
             return None
         sites = self.session.sites.get(self.number)
+        if self.session.adapter.embeds_inside and call.cache is not None and ledgers.ledger_of(call.cache) is not None:
+            call.state.ledger.inside = True
         if sites is not None:
             args, kwargs = call.enter_layer(self.number, sites, args, kwargs, forced=self.session.forced)
             self.session.aim(call)
-        return call.layer_arguments(args, kwargs)
+        return call.layer_arguments(self.number, args, kwargs)
 
 
 def _state(ledger: Ledger, groups: list[Any], arguments: dict[str, Any]) -> CallState:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from ..common.errors import BadInput
-from ..ir.families import Family
 from ..ir.layout import Layout
 from ..ir.placement import Placement
 from ..ir.signal import Need
 from ..ir.site import Site
 from ..passes import Compression, Pass, Tokens, create
 from ..passes.primitives.merge import merged
+from .adapters import Adapter
 from .media import MediaGroup
-from .taps import Tap, install, remove
+from .readers import Reader, norm_reader, preview_reader, prompt_reader
+from .signals import encoder_signal
+from .taps import Tap, install, remove, whole_call
+
+PROMPT = Need("embedding", "all", "decoder")
+"""Stands in `taps` for the reader of what enters the decoder, which signals of text and embeddings share."""
 
 
 @dataclass
@@ -28,7 +34,7 @@ class LiveSite:
     method: Pass
     modalities: tuple[str, ...]
     layer: int
-    taps: dict[Need, Tap] = field(default_factory=dict)
+    taps: dict[Need, Tap | Reader] = field(default_factory=dict)
 
     def target(self, layout: Layout) -> Layout:
         """What remains of a medium of `layout`."""
@@ -41,20 +47,23 @@ class LiveSite:
 
     def compress(self, group: MediaGroup, features: torch.Tensor, rows: dict[Need, torch.Tensor]) -> Compression:
         """Run the pass on (M, n, D) features, with the signals read for this group."""
-        layout = group.layout
-        return self.method.compress(Tokens(features, layout, rows), self.target(layout))
+        return self.run(group.layout, features, rows)
+
+    def run(self, layout: Layout, features: torch.Tensor, signals: dict[Need, torch.Tensor]) -> Compression:
+        """Run the pass on (M, n, D) features of media of `layout`."""
+        return self.method.compress(Tokens(features, layout, signals), self.target(layout))
 
     def arm(self, on: bool) -> None:
         """Switch the decoder's taps on before a prefill and off after it; the encoder's are always on."""
         for tap in self.tapped("decoder").values():
             tap.armed, tap.row = on, None
 
-    def tapped(self, stage: str) -> dict[Need, Tap]:
+    def tapped(self, stage: str) -> dict[Need, Tap | Reader]:
         """The taps in one stage."""
         return {need: tap for need, tap in self.taps.items() if need.stage == stage}
 
 
-def live_site(placement: Placement, model: nn.Module, family: Family, config: Any) -> LiveSite:
+def live_site(placement: Placement, model: nn.Module, adapter: Adapter, config: Any) -> LiveSite:
     """Resolve a placement's pass and place, and install its taps.
 
     Raises:
@@ -62,12 +71,14 @@ def live_site(placement: Placement, model: nn.Module, family: Family, config: An
     """
     site = Site.parse(placement.site)
     method = create(placement.method, placement.params)
-    modalities = placement.modalities(family.modalities)
+    modalities = placement.modalities(adapter.modalities)
     live = LiveSite(placement, method, modalities, site.layer or 0 if site.kind == "decoder.layer" else 0)
+    if site.kind.startswith("encoder") and method.needs(Layout(1)):
+        raise BadInput(f"{placement.label()} reads signals of the model, which passes inside an encoder do not get yet")
     try:
         for modality in modalities:
-            for need in method.needs(family.layout(config, modality, (0, 0))):
-                live.taps[need] = _tap(need, live, model, family, config, modality)
+            for need in method.needs(Layout(1)):
+                live.taps[need] = _tap(need, live, model, adapter, config, modality)
     except BaseException:
         release(live)
         raise
@@ -81,25 +92,41 @@ def release(live: LiveSite) -> None:
     live.taps.clear()
 
 
-def _tap(need: Need, live: LiveSite, model: nn.Module, family: Family, config: Any, modality: str) -> Tap:
+def _tap(need: Need, live: LiveSite, model: nn.Module, adapter: Adapter, config: Any, modality: str) -> Tap | Reader:
     if need.stage == "encoder":
-        stack, layer = family.encoder(model, modality), _encoder_layer(need, family, config, modality)
+        stack, layer = adapter.encoder(model, modality), _encoder_layer(need, adapter, config, modality)
     else:
-        stack, layer = family.decoder(model), live.layer + (need.layer or 0)
+        stack, layer = adapter.decoder(model), live.layer + (need.layer or 0)
+        if (need.of_text or need.signal == "embedding") and PROMPT not in live.taps:
+            live.taps[PROMPT] = prompt_reader(stack)
+    if need.signal == "embedding":
+        return live.taps[PROMPT]
+    if need.signal == "state":
+        return norm_reader(stack)
     layers = max((m for m in stack.modules() if isinstance(m, nn.ModuleList)), key=len)
     if not 0 <= layer < len(layers):
         label = live.placement.label()
         raise BadInput(f"{label} reads layer {layer} of the {need.stage}, which has layers 0 to {len(layers) - 1}")
-    attention = [m for m in layers[layer].modules() if type(m).__name__.endswith("Attention")]
     if need.query == "cls" and not any(n.endswith("class_embedding") for n, _ in stack.named_parameters()):
         raise BadInput(f"{live.placement.label()} reads the attention of [CLS], and this encoder has no [CLS] token")
-    return install(attention[0], 0 if need.query == "cls" else -1)
+    if need.stage == "encoder":
+        return install(_attention(layers[layer]), reads=partial(encoder_signal, need))
+    if need.layer == 0:
+        return preview_reader(layers, layer, _attention, rotary=need.rotary)
+    if need.query == "last":
+        return install(_attention(layers[layer]), -1)
+    return install(_attention(layers[layer]), reads=whole_call)
 
 
-def _encoder_layer(need: Need, family: Family, config: Any, modality: str) -> int:
+def _attention(layer: nn.Module) -> nn.Module:
+    """The attention module of a layer."""
+    return next(module for module in layer.modules() if type(module).__name__.endswith("Attention"))
+
+
+def _encoder_layer(need: Need, adapter: Adapter, config: Any, modality: str) -> int:
     """Numbered layer of an encoder need: None is the projector's, negative counts hidden states from the end."""
     if need.layer is None:
-        return family.selected_layer(config, modality)
+        return adapter.selected_layer(config, modality)
     depth = config.vision_config.num_hidden_layers
     return need.layer - 1 if need.layer >= 0 else depth + need.layer
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from ..common.errors import BadInput
 from ..common.names import unknown
-from ..ir.families import family_of
 from ..ir.fingerprint import fingerprint
 from ..ir.placement import Placement
 from ..ir.plan import Plan
 from ..ir.site import Site
 from ..passes import create
+from .adapters import adapter_of
 
 
 def check_fits(plan: Plan, model: Any) -> None:
@@ -22,7 +22,7 @@ def check_fits(plan: Plan, model: Any) -> None:
             pass, parameter, site or modality, or a keep out of range.
     """
     config = getattr(model, "config", model)
-    family = family_of(config)
+    adapter = adapter_of(config)
     if plan.model is not None and plan.model.fingerprint != fingerprint(config):
         raise BadInput(
             f"the plan is for {plan.model.name} ({plan.model.type}), and this model's configuration is another; "
@@ -32,7 +32,7 @@ def check_fits(plan: Plan, model: Any) -> None:
     for number, placement in enumerate(plan.placements):
         where = f"placements[{number}]"
         _check_site(placement, config, where)
-        for modality in placement.modalities(family.modalities):
+        for modality in placement.modalities(adapter.modalities):
             if (placement.site, modality) in seen:
                 raise BadInput(f"{where}: two passes at {placement.site} act on {modality}; keep one of them")
             seen.add((placement.site, modality))
@@ -40,7 +40,7 @@ def check_fits(plan: Plan, model: Any) -> None:
 
 def _check_site(placement: Placement, config: Any, where: str) -> None:
     method = create(placement.method, placement.params)
-    if not 0 < placement.keep <= 1:
+    if not 0 < placement.keep <= 1 and not (placement.keep == 0 and method.withdraws):
         raise BadInput(f"{where}.keep is {placement.keep}; it must be above 0 and at most 1")
     site = Site.parse(placement.site)
     offered = supported_sites(config)
@@ -53,6 +53,4 @@ def _check_site(placement: Placement, config: Any, where: str) -> None:
 
 def supported_sites(config: Any) -> list[str]:
     """The sites at which plans can be applied to a model of this configuration."""
-    depth = config.get_text_config(decoder=True).num_hidden_layers
-    media = [f"{modality}.projector.output" for modality in family_of(config).modalities]
-    return [*media, *(f"decoder.layers.{k}" for k in range(1, depth))]
+    return adapter_of(config).sites(config)

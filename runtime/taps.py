@@ -1,4 +1,4 @@
-"""Taps: thin slices of attention read from one module, while the model keeps its own attention implementation."""
+"""Taps: what one attention module computes with, read while the model keeps its own attention implementation."""
 
 from __future__ import annotations
 
@@ -7,50 +7,61 @@ import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from ..common.errors import BadInput
-from ..kernels.attention_row import attention_row
+from .attention_call import AttentionCall
 
 _PREFIX = "foveate_tap_"
 
 
+class Removable(Protocol):
+    """A reader of another kind that takes itself off."""
+
+    def remove(self) -> None:
+        """Take it off."""
+
+
+def one_row(call: AttentionCall, query: int | torch.Tensor) -> torch.Tensor:
+    """The attention row of one query of each sequence, (B, keys) float32."""
+    return call.row(query)
+
+
+def whole_call(call: AttentionCall, query: int | torch.Tensor) -> AttentionCall:
+    """The call itself, for signals that are made of it once the tokens' places are known."""
+    return call
+
+
 @dataclass
 class Tap:
-    """Reads one attention row of one module each time that it runs while `armed`.
+    """Reads one module's attention calls while `armed`.
 
-    `query` is the position of the query row: an integer, or a (B,) int64 tensor set before each run. `row` holds what
-    was read, (B, keys) float32, until it is taken.
+    `query` is the position of a query: an integer, or a (B,) int64 tensor set before each run. `reads` makes of a call
+    and of `query` what the tap keeps; `row` holds that until it is taken.
     """
 
     reference: weakref.ref[nn.Module]
     query: int | torch.Tensor = 0
+    reads: Callable[[AttentionCall, Any], Any] = one_row
     armed: bool = True
-    row: torch.Tensor | None = None
+    row: Any = None
     original: Any = field(default=None, repr=False)
 
-    def read(self, query: torch.Tensor, key: torch.Tensor, mask: Any, scale: float) -> None:
-        """Compute the row from the q and k of one attention call, q (B, H, Q, D), k (B, G, N, D)."""
-        if not self.armed:
-            return
-        at = self.query
-        if isinstance(at, int):
-            one, seen = query[:, :, at], _mask_row(mask, key, lambda m: m[:, :, at])
-        else:
-            rows = torch.arange(query.shape[0], device=query.device)
-            one, seen = query[rows, :, at], _mask_row(mask, key, lambda m: m.expand(len(rows), -1, -1, -1)[rows, :, at])
-        self.row = attention_row(one, key, scale=scale, mask=seen)
+    def read(self, call: AttentionCall) -> None:
+        """Keep what is wanted of one attention call."""
+        if self.armed:
+            self.row = self.reads(call, self.query)
 
     @property
     def module(self) -> nn.Module | None:
         """The tapped module, None once it is gone: a tap must not keep its model alive."""
         return self.reference()
 
-    def take(self) -> torch.Tensor:
-        """The row that was read, (B, keys) float32; the tap is empty afterwards.
+    def take(self) -> Any:
+        """What was read; the tap is empty afterwards.
 
         Raises:
             BadInput: the module ran past transformers' attention interface, or did not run.
@@ -64,7 +75,9 @@ class Tap:
 _TAPS: weakref.WeakKeyDictionary[nn.Module, list[Tap]] = weakref.WeakKeyDictionary()
 
 
-def install(module: nn.Module, query: int | torch.Tensor = 0) -> Tap:
+def install(
+    module: nn.Module, query: int | torch.Tensor = 0, *, reads: Callable[[AttentionCall, Any], Any] = one_row
+) -> Tap:
     """Tap an attention module: it alone gets a copy of its config that names our wrapper of its implementation.
 
     Raises:
@@ -73,21 +86,22 @@ def install(module: nn.Module, query: int | torch.Tensor = 0) -> Tap:
     config: Any = getattr(module, "config", None)
     base = getattr(config, "_attn_implementation", None)
     if base is None:
-        raise BadInput(
-            f"{type(module).__name__} does not dispatch its attention by its config; its rows cannot be read"
-        )
+        raise BadInput(f"{type(module).__name__} does not dispatch its attention by its config; it cannot be read")
     taps = _TAPS.setdefault(module, [])
     if not taps:
         tapped = copy.copy(config)
         tapped._attn_implementation_internal = _wrapper_name(base)
         module.config = tapped
-    tap = Tap(weakref.ref(module), query, original=config if not taps else taps[0].original)
+    tap = Tap(weakref.ref(module), query, reads, original=config if not taps else taps[0].original)
     taps.append(tap)
     return tap
 
 
-def remove(tap: Tap) -> None:
-    """Take a tap off; with the last one the module has its own config back."""
+def remove(tap: Tap | Removable) -> None:
+    """Take a tap off, or a reader; with the last tap the module has its own config back."""
+    if not isinstance(tap, Tap):
+        tap.remove()
+        return
     module = tap.module
     if module is None or module not in _TAPS:
         return
@@ -95,6 +109,16 @@ def remove(tap: Tap) -> None:
     if not _TAPS[module]:
         module.config = tap.original
         del _TAPS[module]
+
+
+def attention_call(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, mask: Any, kwargs: dict[str, Any]
+) -> AttentionCall:
+    """The arguments of an attention function as one object."""
+    scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", False) if causal is None else causal
+    return AttentionCall(query, key, mask, scale, bool(causal))
 
 
 def _wrapper_name(base: str) -> str:
@@ -114,9 +138,9 @@ def _wrapper(base: str) -> Callable[..., Any]:
         module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **kwargs: Any
     ) -> Any:
         taps = _TAPS.get(module, [])
-        scale = kwargs.get("scaling") or query.shape[-1] ** -0.5
+        call = attention_call(module, query, key, mask, kwargs)
         for tap in taps:
-            tap.read(query, key, mask, scale)
+            tap.read(call)
         tapped, module.config = module.config, taps[0].original
         try:
             return _base_function(base, module)(module, query, key, value, mask, **kwargs)
@@ -132,14 +156,3 @@ def _base_function(base: str, module: nn.Module) -> Callable[..., Any]:
     eager: Any = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
     found: Callable[..., Any] = ALL_ATTENTION_FUNCTIONS.get_interface(base, eager)
     return found
-
-
-def _mask_row(
-    mask: torch.Tensor | None, key: torch.Tensor, select: Callable[[torch.Tensor], torch.Tensor]
-) -> torch.Tensor | None:
-    """The query's row of a mask: 4-d (query rows), 2-d (padding alone), or None."""
-    if mask is None:
-        return None
-    if mask.ndim == 2:
-        return mask[:, None, : key.shape[2]].bool()
-    return select(mask)[..., : key.shape[2]]

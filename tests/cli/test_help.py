@@ -11,7 +11,7 @@ from .conftest import Foveate
 
 COMMANDS = (
     *("demo", "trace", "plan", "explain", "run", "bench", "check"),
-    *("validate", "methods", "devices", "calibrate"),
+    *("validate", "models", "methods", "devices", "calibrate"),
 )
 HEAVY = ("torch", "transformers", "optuna", "networkx", "numpy", "PIL")
 

@@ -1,0 +1,102 @@
+"""What each layer sees: attention masks in the geometry of the uncompressed sequence, gathered for what remains.
+
+Sliding and chunked windows count original positions. So a decoder with windows never builds its own masks under a
+plan: they are built here as if nothing had been dropped, and the rows and columns that remain are gathered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..common.errors import BadInput
+from .index_maps import gather_mask
+from .ledger import Level
+from .masks import index_mask, with_validity
+
+_WINDOWED = ("sliding_attention", "chunked_attention")
+
+
+def windowed(config: Any) -> bool:
+    """Whether any layer of a decoder attends to a window of its past only."""
+    types = getattr(config, "layer_types", None)
+    if types is not None:
+        return any(kind in _WINDOWED for kind in types)
+    return any(getattr(config, name, None) is not None for name in ("sliding_window", "attention_chunk_size"))
+
+
+def logical_masks(config: Any, embeddings: torch.Tensor, padding: Any, cache: Any) -> Any:
+    """The masks that the decoder would build over the uncompressed sequence: one tensor or None, or one by layer type.
+
+    Args:
+        config: the decoder's configuration.
+        embeddings: (B, L, D) of the call as its caller gave it; only shape, dtype and device are read.
+        padding: the caller's 2-d mask over the whole logical sequence, or None.
+        cache: reports logical lengths, as it does outside the decoder.
+
+    Raises:
+        BadInput: the attention implementation takes no 4-d mask.
+    """
+    from transformers.masking_utils import create_masks_for_generate
+
+    if "flash" in str(config._attn_implementation):
+        raise BadInput("windows under flash attention cannot follow dropped tokens; load the model with sdpa or eager")
+    return create_masks_for_generate(
+        config=config, inputs_embeds=embeddings, attention_mask=padding, past_key_values=cache
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """What one layer's keys are: `columns` (B, K) int64 in the logical sequence, `valid` (B, K) bool or None."""
+
+    columns: torch.Tensor
+    valid: torch.Tensor | None
+
+
+def view(level: Level, new: int, cache_layer: Any) -> View:
+    """The keys of a layer in a call that adds `new` tokens to `level`.
+
+    A sliding cache layer gives the last window - 1 past tokens that it holds, and the new ones; a static one gives its
+    whole capacity, of which the rest is closed.
+    """
+    columns, valid = level.index, level.valid
+    if getattr(cache_layer, "is_sliding", False):
+        held = min(level.length - new, int(cache_layer.sliding_window) - 1) + new
+        columns, valid = columns[:, -held:], None if valid is None else valid[:, -held:]
+    capacity = static_capacity(cache_layer)
+    if capacity is not None:
+        free = capacity - columns.shape[1]
+        valid = torch.ones_like(columns, dtype=torch.bool) if valid is None else valid
+        columns = torch.nn.functional.pad(columns, (0, free))
+        valid = torch.nn.functional.pad(valid, (0, free))
+    return View(columns, valid)
+
+
+def static_capacity(cache_layer: Any) -> int | None:
+    """Tokens that a static cache layer has room for, None for one that grows."""
+    room = getattr(cache_layer, "max_cache_len", None)
+    return None if room is None else int(room)
+
+
+def gathered(
+    mask: torch.Tensor | None,
+    seen: View,
+    *,
+    queries: torch.Tensor,
+    rows: torch.Tensor | None,
+    dtype: torch.dtype | None,
+) -> torch.Tensor | None:
+    """A mask of the uncompressed sequence for the queries and keys that remain.
+
+    Args:
+        mask: 2-d, 4-d or None (plain causal).
+        queries: (B, Q) int64 places of the queries in the logical sequence.
+        rows: (B, Q) int64 rows of `mask` that remain, None where all do.
+        dtype: floating dtype of an additive mask where one must be made from nothing, None for a boolean one.
+    """
+    if mask is None and seen.valid is not None:
+        return index_mask(queries, seen.columns, seen.valid, dtype=dtype)
+    return with_validity(gather_mask(mask, seen.columns, rows), seen.valid)
