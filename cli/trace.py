@@ -2,50 +2,114 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..common.errors import BadInput
 from .models import traced
-from .options import FormatOption, WorkloadOption
-from .output import OutputFormat, mebibytes, percent, print_json, print_table, say
+from .options import WorkloadOption
+from .output import mebibytes, percent, print_json, print_table, remark, say
 
 if TYPE_CHECKING:
+    from ..ir.coverage import Coverage
     from ..ir.graph import Graph, Stage
 
 EXAMPLE = "foveate trace testbed --workload image=1x224x224,text=16,new=4"
 _ELEMENT_BYTES = 4
 
 
+class TraceFormat(StrEnum):
+    """How the flow is printed: `json` sums up each stage, `graph` holds every operation and reads back exactly."""
+
+    TABLE = "table"
+    JSON = "json"
+    GRAPH = "graph"
+    DOT = "dot"
+    SVG = "svg"
+    MARKDOWN = "markdown"
+
+
 def trace(
     model: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="MODEL", help="`testbed`, a local checkpoint folder, or a config.json.", show_default=False
+            metavar="[MODEL]",
+            help="`testbed`, a local checkpoint folder, a config.json, a preset or a transformers model type.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     *,
     workload: WorkloadOption = None,
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Show the flow under this plan.", show_default=False)
     ] = None,
-    format: FormatOption = OutputFormat.TABLE,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Say which of transformers' multimodal model types trace.")
+    ] = False,
+    format: Annotated[
+        TraceFormat,
+        typer.Option("--format", help="How to print it; markdown is for --coverage.", case_sensitive=False),
+    ] = TraceFormat.TABLE,
 ) -> None:
     """Show where a model's tokens go.
 
     Stages with their tokens, layers, work and parameters, and the sites that can be compressed; nothing is run.
     """
+    if coverage:
+        _print_coverage(format)
+        return
+    if model is None:
+        raise BadInput("no model was named; give one, as in foveate trace qwen2_vl, or ask for --coverage")
     graph = traced(model, workload)
     if plan is not None:
         from ..ir.plan import load
         from ..runtime import resolve
 
         graph = resolve(graph, load(plan))
-    if format is OutputFormat.JSON:
+    _print_graph(graph, format)
+
+
+def _print_graph(graph: Graph, format: TraceFormat) -> None:
+    from ..ir import drawing
+
+    if format is TraceFormat.JSON:
         print_json(graph_data(graph))
+    elif format is TraceFormat.GRAPH:
+        print_json(graph.to_data())
+    elif format in (TraceFormat.DOT, TraceFormat.SVG):
+        sys.stdout.write(drawing.dot(graph) if format is TraceFormat.DOT else drawing.svg(graph))
+    elif format is TraceFormat.MARKDOWN:
+        raise BadInput("--format markdown prints the coverage page; add --coverage, or choose another format")
     else:
         print_flow(graph)
+
+
+def _print_coverage(format: TraceFormat) -> None:
+    from ..ir.coverage import covered, page
+    from ..ir.sources import multimodal_classes
+
+    found = []
+    for model_type in sorted(multimodal_classes()):
+        found.append(covered(model_type))
+        remark(f"{model_type}: {'traces' if found[-1].ok else found[-1].reason}")
+    if format is TraceFormat.JSON:
+        print_json([{"model_type": c.model_type, "ok": c.ok, "reason": c.reason} for c in found])
+    elif format is TraceFormat.MARKDOWN:
+        sys.stdout.write(page(found))
+    elif format is TraceFormat.TABLE:
+        _coverage_table(found)
+    else:
+        raise BadInput(f"--coverage has no {format.value} form; choose table, json or markdown")
+
+
+def _coverage_table(found: list[Coverage]) -> None:
+    rows = [(c.model_type, "yes" if c.ok else "no", c.reason) for c in found]
+    print_table({"model type": "left", "traces": "left", "reason": "left"}, rows)
+    say(f"{sum(c.ok for c in found)} of {len(found)} trace.")
 
 
 def graph_data(graph: Graph) -> dict[str, Any]:
@@ -59,6 +123,7 @@ def graph_data(graph: Graph) -> dict[str, Any]:
             for s in graph.streams
         ],
         "sites": [str(site) for site in graph.sites()],
+        "possible_sites": [str(site) for site in graph.possible_sites()],
     }
 
 
@@ -92,6 +157,8 @@ def _stage_data(stage: Stage, batch: int) -> dict[str, Any]:
         "flops": stage.flops(batch=batch),
         "bytes": traffic_bytes(stage, batch=batch),
         "params": stage.parameters,
+        "active_params": stage.parameters if stage.active_parameters is None else stage.active_parameters,
+        "mixing": stage.mixing,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import networkx as nx
 
@@ -46,6 +46,8 @@ class Stage:
         depth: how many numbered layers there are.
         key_value_width: channels of keys and values together that each numbered layer caches, 0 where it has none.
         selected: numbered layer whose output the next stage takes (encoders), else None.
+        leaving: tokens of one sequence that leave it where that is not the last layer's count (mergers, pooling).
+        active_parameters: those that one token uses, fewer than all in a mixture of experts; None where all are.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Stage:
     depth: int = 0
     key_value_width: int = 0
     selected: int | None = None
+    leaving: int | None = None
+    active_parameters: int | None = None
 
     @property
     def tokens_in(self) -> int:
@@ -69,8 +73,8 @@ class Stage:
 
     @property
     def tokens_out(self) -> int:
-        """Tokens of one sequence that leave the last layer."""
-        return self.tokens[-1]
+        """Tokens of one sequence that leave the stage."""
+        return self.tokens[-1] if self.leaving is None else self.leaving
 
     def ops(self) -> Iterator[tuple[int, Op]]:
         """(tokens, op) over all layers."""
@@ -125,6 +129,7 @@ class Graph:
         stages: in order of execution. streams: the edges between them.
         layouts: layout of one medium per modality as it leaves the projector, uncompressed.
         placed: what was placed in this graph, in order of flow.
+        idle_parameters: parameters that no stage of this workload holds: towers of modalities that it lacks.
     """
 
     model: str
@@ -135,6 +140,7 @@ class Graph:
     streams: tuple[TokenStream, ...]
     layouts: dict[str, Layout] = field(default_factory=dict)
     placed: tuple[Placed, ...] = ()
+    idle_parameters: int = 0
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`.
@@ -154,18 +160,51 @@ class Graph:
 
     @property
     def parameters(self) -> int:
-        """Parameter elements over all stages."""
-        return sum(stage.parameters for stage in self.stages)
+        """Parameter elements of the whole model, idle ones included."""
+        return sum(stage.parameters for stage in self.stages) + self.idle_parameters
 
     def media(self, modality: str) -> int:
         """How many images, clips or sounds of `modality` one request carries."""
-        return sum(stream.sequences for stream in self.streams if stream.source == f"{modality}.projector")
+        return sum(s.sequences for s in self.streams if s.target == "decoder" and s.source.startswith(f"{modality}."))
 
     def sites(self) -> tuple[Site, ...]:
         """Every site at which this model can be compressed, in order of flow."""
-        found = [Site("projector.output", modality) for modality in self.layouts]
-        found += [Site("decoder.layer", None, k) for k in range(1, self.decoder.depth)]
+        inside = tuple(m for m in self.layouts if self.in_sequence(m))
+        found = [Site("projector.output", modality) for modality in inside]
+        found += [Site("decoder.layer", None, k) for k in range(1, self.decoder.depth) if inside or not self.layouts]
         return tuple(sorted(found, key=lambda site: site.depth))
+
+    def possible_sites(self) -> tuple[Site, ...]:
+        """Every site that the structure allows, in order of flow, whether or not plans can be applied there yet.
+
+        Tokens can leave before the encoder, before or inside a layer of it, after it, after the projector, before a
+        decoder layer whose sequence holds them, and from the cache.
+        """
+        found = set(self.sites())
+        for modality in self.layouts:
+            found |= {Site("input", modality), *self._encoder_sites(modality)}
+            if self.in_sequence(modality):
+                found.add(Site("projector.output", modality))
+        if self.decoder.key_value_width:
+            found.add(Site("decoder.cache"))
+        return tuple(sorted(found, key=lambda site: (site.depth, str(site))))
+
+    def _encoder_sites(self, modality: str) -> set[Site]:
+        encoder = next((s for s in self.stages if s.name == f"{modality}.encoder"), None)
+        if encoder is None:
+            return set()
+        found = {Site("encoder.output", modality)}
+        for k, layer in enumerate(encoder.layers[encoder.first : encoder.first + encoder.depth]):
+            if any(op.kind == "attention" for op in layer.ops):
+                found |= {Site("encoder.layer.mid", modality, k)} | (
+                    {Site("encoder.layer", modality, k)} if k else set()
+                )
+        return found
+
+    def in_sequence(self, modality: str) -> bool:
+        """Whether the tokens of a modality stand in the decoder's own sequence; under cross-attention they do not."""
+        layout, media = self.layouts.get(modality), self.media(modality)
+        return layout is not None and media > 0 and self.decoder.tokens_in >= media * layout.total
 
     def require_site(self, text: str) -> Site:
         """The site that `text` names, if this graph offers it.
@@ -210,6 +249,19 @@ class Graph:
         """Tokens that each numbered decoder layer holds in its cache after the prefill, per request row."""
         decoder = self.decoder
         return decoder.tokens[decoder.first : decoder.first + decoder.depth]
+
+    def to_data(self) -> dict[str, Any]:
+        """The graph as plain data; `from_data` gives an equal graph back."""
+        from .graph_data import to_data
+
+        return to_data(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Graph:
+        """The graph that `to_data` wrote; raises BadInput where the data is not of one."""
+        from .graph_data import from_data
+
+        return from_data(data)
 
     def networkx(self) -> nx.DiGraph[str]:
         """The flow as a `networkx.DiGraph`: nodes carry `stage`, edges carry `stream`."""

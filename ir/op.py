@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from .polynomial import BATCH, CONTEXT, ROWS, ZERO, Polynomial, as_polynomial
+from .polynomial import BATCH, CONTEXT, ROWS, ZERO, Cost, Polynomial, as_polynomial
 
 OpKind = Literal["gemm", "attention", "convolution", "normalization", "elementwise", "gather", "reduction", "selection"]
 OP_KINDS: tuple[str, ...] = get_args(OpKind)
@@ -29,7 +29,7 @@ class Op:
 
     name: str
     kind: OpKind
-    flops: Polynomial = ZERO
+    flops: Cost = ZERO
     elements: Polynomial = ZERO
     weights: int = 0
     launches: Polynomial = field(default_factory=lambda: as_polynomial(1))
@@ -38,7 +38,7 @@ class Op:
     outer: int = 0
 
     @property
-    def convention_flops(self) -> Polynomial:
+    def convention_flops(self) -> Cost:
         """FLOPs by the convention of papers; equal to the executed ones unless stated."""
         return self.flops if self.convention is None else self.convention
 

@@ -77,6 +77,42 @@ class Polynomial:
         return " + ".join(parts) or "0"
 
 
+@dataclass(frozen=True)
+class Band:
+    """The cost of causal attention through a sliding window: `scale` for each key that a query sees.
+
+    Query i of `tokens` stands at position context - tokens + i and sees the last `window` keys up to its own.
+
+    Example:
+        >>> Band(4, 2)(batch=1, tokens=3, context=3)  # 1 + 2 + 2 keys
+        20
+        >>> Band(4, 2)(batch=1, tokens=1, context=100)
+        8
+    """
+
+    scale: int
+    window: int
+
+    def __call__(self, *, batch: Number, tokens: Number, context: Number) -> Any:
+        """Value at the given counts; integers stay exact, numpy arrays are broadcast."""
+        pairs = self._twice_seen(context) - self._twice_seen(context - tokens)
+        if self.scale % 2 == 0:
+            return self.scale // 2 * batch * pairs
+        return self.scale * batch * pairs / 2
+
+    def _twice_seen(self, keys: Number) -> Any:
+        """Twice the keys that queries 0 .. keys - 1 see."""
+        near: Any = np.minimum(keys, self.window) if isinstance(keys, np.ndarray) else min(keys, self.window)
+        return near * (near + 1) + 2 * (keys - near) * self.window
+
+    def __str__(self) -> str:
+        return f"{self.scale}*batch*band(tokens, context, {self.window})"
+
+
+Cost = Polynomial | Band
+"""What an operation's FLOPs can be."""
+
+
 def _power(base: Number, exponent: int) -> Any:
     """`base**exponent` without turning integer arrays into overflowing ones."""
     if exponent == 0:

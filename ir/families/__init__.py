@@ -1,7 +1,1 @@
-"""The adapter table: one small file for each family of models."""
-
-from __future__ import annotations
-
-from .base import FAMILIES, Family, family_of
-
-__all__ = ["FAMILIES", "Family", "family_of"]
+"""What each family of models is made of: rows for what differs from transformers' conventions."""

@@ -235,3 +235,10 @@ def test_tracing_leaves_a_live_model_as_it_was() -> None:
     assert isinstance(model, LlavaForConditionalGeneration)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_pointwise_projector_is_known_as_one_for_any_number_of_pictures(images: int) -> None:
+    projector = trace(tiny_config(), f"image={images}x56x56").stage("image.projector")
+    assert projector.mixing == "pointwise"
+    assert (projector.sequences, projector.tokens_in, projector.tokens_out) == (images, 16, 16)

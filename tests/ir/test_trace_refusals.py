@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tiny import tiny_config
-from transformers import LlamaConfig, LlavaConfig, PixtralVisionConfig
+from transformers import LlamaConfig, LlavaConfig
 
 from foveate.common.errors import BadInput
 from foveate.ir.tracing import trace
@@ -24,11 +24,12 @@ def changed(**fields: Any) -> LlavaConfig:
 @pytest.mark.parametrize(
     ("source", "workload", "sentence"),
     [
-        (changed(vision_config=PixtralVisionConfig()), None, "its vision tower is 'pixtral', and this row knows clip"),
-        (changed(vision_feature_layer=[-2, -1]), None, "it concatenates several encoder layers; give one"),
         (changed(vision_feature_layer=-9), None, "vision_feature_layer -9 is the output of none of the tower's 3"),
         (changed(vision_feature_layer=0), None, "vision_feature_layer 0 is the output of none of the tower's 3 layers"),
-        (LlamaConfig(num_hidden_layers=1), None, "model type 'llama' is not supported yet; supported are llava"),
+        (LlamaConfig(num_hidden_layers=1), None, "model type 'llama' is not multimodal as transformers lists it"),
+        ("qwen2_vll", None, "did you mean 'qwen2_vl'?"),
+        ("llama", None, "model type 'llama' is not multimodal as transformers lists it"),
+        ("mistral4", None, "mistral4 takes no images, video or audio"),
         (42, None, "cannot trace a int; give a transformers model, configuration or folder"),
         (tiny_config(), "audio=3s", "the workload has audio, which llava does not take (it takes image)"),
         (tiny_config(), "video=3x56x56", "the workload has video, which llava does not take (it takes image)"),
@@ -50,7 +51,7 @@ def test_one_sentence(source: Any, workload: str | None, sentence: str) -> None:
         ("[1, 2]", "has no model_type; a checkpoint's config.json is expected"),
         ('{"hidden_size": 3}', "has no model_type; a checkpoint's config.json is expected"),
         ('{"model_type": "zebra"}', "transformers knows no model type 'zebra'"),
-        ('{"model_type": "llama"}', "model type 'llama' is not supported yet"),
+        ('{"model_type": "llama"}', "model type 'llama' is not multimodal"),
         ('{"model_type": "llava", "auto_map": {"AutoConfig": "own.Config"}}', "asks for code of its own (auto_map)"),
         ('{"model_type": "llava", "vision_config": 3}', "is not a valid llava configuration"),
     ],

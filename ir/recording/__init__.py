@@ -1,0 +1,3 @@
+"""Recording what a model does, operation by operation, without doing it: shapes run, numbers do not."""
+
+from __future__ import annotations
