@@ -11,10 +11,13 @@ from foveate.common.files import write_whole
 
 HERE = Path(__file__).parent
 TITLES = {
-    "testbed": "Accuracy of the testbed against tokens kept",
+    "testbed": "Accuracy of the image testbed against tokens kept",
+    "testbed_video": "Accuracy of the video testbed against tokens kept",
     "planner_floor": "A plan against the best pass alone, at equal latency",
     "cost_model": "Predicted against measured time",
     "overhead": "What applying a plan costs",
+    "greedy_selectors": "Greedy selectors against the plain loop",
+    "trace": "Tracing by configuration alone",
 }
 HEADER = """# Results
 

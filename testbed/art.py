@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageEnhance
 
 from .vocabulary import COLOURS, DIGITS, EMOJI
 
@@ -126,3 +126,22 @@ def texture(rng: random.Random, size: tuple[int, int]) -> Image.Image:
     first, second = noise.uniform(20, 235, 3), noise.uniform(20, 235, 3)
     mixed = first + field[..., None] * (second - first) + noise.normal(0, rng.uniform(0, 14), (height, width, 1))
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
+
+
+def background(rng: random.Random, split: str, size: int) -> Image.Image:
+    """Draw a square background of ``size`` pixels: a texture, or a crop of one of the split's photographs.
+
+    A crop may be mirrored, have its colour channels swapped, and is made darker or lighter.
+    """
+    if rng.random() < 0.4:
+        return texture(rng, (size, size))
+    picture = rng.choice(photographs(split))
+    side = rng.uniform(0.4, 1) * min(picture.size)
+    left, top = rng.uniform(0, picture.width - side), rng.uniform(0, picture.height - side)
+    box = (left, top, left + side, top + side)
+    crop = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
+    if rng.random() < 0.5:
+        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.3:
+        crop = Image.merge("RGB", rng.sample(crop.split(), 3))
+    return ImageEnhance.Brightness(crop).enhance(rng.uniform(0.5, 1.2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from . import segments
 from .model import VISUAL_TOKENS
 from .questions import Question, ask
 from .scenes import Scene, make_scene
+from .segments import Segment
 from .vocabulary import DIGITS, EOS, OBJECTS, PAD, encode
 
 Batch = dict[str, Tensor]
@@ -32,11 +33,12 @@ class SceneBatches(Dataset[Batch]):
     size: int
     seed: int = 0
     split: str = "train"
+    crowded: float = 0.0
 
     def scenes(self, step: int) -> list[Scene]:
-        """Compose the scenes of one step."""
-        first = (self.seed * 20_000_000 + step * self.size) % 1_000_000_000
-        return [make_scene(first + index, split=self.split) for index in range(self.size)]
+        """Compose the scenes of one step; the first ``crowded`` share of them is crowded."""
+        first, crowd = (self.seed * 20_000_000 + step * self.size) % 1_000_000_000, self.crowded * self.size
+        return [make_scene(first + i, split=self.split, crowded=i < crowd) for i in range(self.size)]
 
     def __getitem__(self, step: int) -> Batch:
         """Return batch ``step``."""
@@ -72,42 +74,16 @@ def scene_tensors(scenes: list[Scene]) -> Batch:
 
 
 def _presence(scene: Scene) -> Tensor:
-    shown = {item.name for item in scene.objects} | set(scene.sign.number if scene.sign else "")
+    shown = {item.name for item in scene.objects} | {digit for sign in scene.signs for digit in sign.number}
     return torch.tensor([float(word in shown) for word in PRESENCE])
 
 
 def pack(rows: list[tuple[Question, ...]], *, longest: int) -> Batch:
-    """Lay the question-answer segments of each row behind one another, right-padded, at most ``longest`` tokens.
+    """Lay the questions of each scene behind one another; keys and shapes are those of ``segments.pack``."""
 
-    Keys, all (B, T): ``ids``; ``segments`` (0 is padding); ``positions`` (every segment restarts after the image);
-    ``targets`` (the next token) and ``weights`` (0 where nothing is learnt).
-    """
-    packed = [_pack_row(row, longest) for row in rows]
-    width = max(len(row["ids"]) for row in packed)
-    blank = {"ids": PAD, "segments": 0, "positions": FIRST_TEXT_POSITION, "targets": PAD, "weights": 0.0}
-    return {
-        key: torch.tensor([row[key] + [value] * (width - len(row[key])) for row in packed])
-        for key, value in blank.items()
-    }
+    def segment(question: Question) -> Segment:
+        end_weight = EOS_WEIGHT.get(question.kind, 0.05)
+        return Segment(encode(question.text), [*encode(question.answer), EOS], end_weight)
 
-
-def _pack_row(questions: tuple[Question, ...], longest: int) -> dict[str, list[float]]:
-    row: dict[str, list[float]] = {key: [] for key in ("ids", "segments", "positions", "targets", "weights")}
-    for segment, question in enumerate(questions, start=1):
-        prompt, answer = encode(question.text), [*encode(question.answer), EOS]
-        length = len(prompt) + len(answer) - 1
-        if len(row["ids"]) + length > longest:
-            break
-        row["ids"] += [*prompt, *answer[:-1]]
-        row["segments"] += [segment] * length
-        row["positions"] += range(FIRST_TEXT_POSITION, FIRST_TEXT_POSITION + length)
-        row["targets"] += [PAD] * (len(prompt) - 1) + answer
-        row["weights"] += [0.0] * (len(prompt) - 1) + [1.0] * (len(answer) - 1) + [EOS_WEIGHT.get(question.kind, 0.05)]
-    return row
-
-
-def subset_positions(batch: Batch, *, keep: int, rng: random.Random) -> Tensor:
-    """Choose ``keep`` patches a scene, labelled ones first, the rest at random: (B, keep) int64, ascending."""
-    generator = torch.Generator().manual_seed(rng.getrandbits(32))
-    order = (batch["classes"] > 0).float() + torch.rand(batch["classes"].shape, generator=generator) * 0.999
-    return order.topk(keep, dim=1).indices.sort(dim=1).values
+    laid = [[segment(question) for question in row] for row in rows]
+    return segments.pack(laid, longest=longest, first=FIRST_TEXT_POSITION, pad=PAD)

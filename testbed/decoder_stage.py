@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .batches import Batch, QuestionBatches, SceneBatches, subset_positions
-from .encoder_stage import normalise_pixels
+from .batches import Batch, QuestionBatches, SceneBatches
+from .encoder_stage import FIRST_DIGIT, normalise_pixels
 from .packed import CLASS_WORDS, packed_forward
 from .scenes import GRID, PATCH_SIZE, region_at
+from .segments import chosen_tokens
 from .vocabulary import COLOUR_NAMES, REGIONS, WORD_ID
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class DecoderStage(nn.Module):
     def _patches(self, batch: Batch) -> Tensor:
         if self.keep < GRID * GRID:
             rng = random.Random(int(batch["pixels"][0].sum()))
-            return subset_positions(batch, keep=self.keep, rng=rng).to(batch["pixels"].device)
+            return chosen_tokens(batch["classes"], keep=self.keep, rng=rng).to(batch["pixels"].device)
         every = torch.arange(GRID * GRID, device=batch["pixels"].device)
         return every.expand(len(batch["pixels"]), -1)
 
@@ -123,7 +124,8 @@ def alignment_loss(visual: Tensor, embeddings: Tensor, batch: Batch, patches: Te
     loss = loss + _among(cosines, CLASS_WORDS, classes, weight)
     loss = loss + 0.5 * _among(cosines, REGION_WORDS, regions, weight)
     loss = loss + 0.3 * _among(cosines, COLOUR_WORDS, (colours - 1).clamp(min=0), (colours > 0).float())
-    centres = batch["centres"].gather(1, patches)
+    # Digits have middles too, but they are no objects.
+    centres = batch["centres"].gather(1, patches) * (classes < FIRST_DIGIT)
     flagged = cosines[..., WORD_ID["objects"]] - COSINE_SCALE / 4
     centre = F.binary_cross_entropy_with_logits(flagged, centres, reduction="none")
     return loss + 0.3 * (centre * weight).sum() / weight.sum()

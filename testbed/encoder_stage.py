@@ -13,6 +13,7 @@ from .vocabulary import COLOUR_NAMES, PATCH_CLASS_ID, PATCH_CLASSES
 if TYPE_CHECKING:
     from transformers import CLIPVisionModel
 
+CROWDED = 2 / 3
 FIRST_DIGIT = PATCH_CLASS_ID["0"]
 
 
@@ -62,7 +63,7 @@ class EncoderStage(nn.Module):
 
     def __init__(self, tower: CLIPVisionModel, *, batch_size: int = 24, seed: int = 0) -> None:
         super().__init__()
-        self.batches = SceneBatches(batch_size, seed)
+        self.batches = SceneBatches(batch_size, seed, crowded=CROWDED)
         self.tower = tower
         self.heads = SceneHeads(tower.config.hidden_size)
 

@@ -1,7 +1,8 @@
 """Answer samples with a model's own ``generate`` and say how many answers are right.
 
 ``python -m foveate.testbed.evaluate --split heldout --count 1000`` prints accuracy per kind of question with 95 %
-intervals. Whatever is applied to the model is what is measured: nothing here looks inside it.
+intervals; ``--testbed video`` asks the video model. Whatever is applied to the model is what is measured: nothing here
+looks inside it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,18 @@ from numpy.typing import NDArray
 from ..common.errors import BadInput
 from .questions import COUNTING_KINDS, KINDS
 from .sampling import Sample, samples
+from .video.questions import COUNTING_KINDS as VIDEO_COUNTING_KINDS
+from .video.questions import KINDS as VIDEO_KINDS
+from .video.sampling import VideoSample
+from .video.sampling import samples as video_samples
 
 if TYPE_CHECKING:
     from transformers import LlavaProcessor, PreTrainedModel
+
+    from .video.processor import VideoProcessor
+
+EVERY_KIND = tuple(dict.fromkeys((*KINDS, *VIDEO_KINDS)))
+EVERY_COUNTING_KIND = tuple(dict.fromkeys((*COUNTING_KINDS, *VIDEO_COUNTING_KINDS)))
 
 
 @dataclass(frozen=True)
@@ -54,8 +64,8 @@ class Accuracy:
 
 def answer_all(
     model: PreTrainedModel,
-    processor: LlavaProcessor,
-    samples: Sequence[Sample],
+    processor: LlavaProcessor | VideoProcessor,
+    samples: Sequence[Sample | VideoSample],
     *,
     batch_size: int = 16,
     max_new_tokens: int = 5,
@@ -72,22 +82,27 @@ def answer_all(
     answers: list[str] = []
     for first in range(0, len(samples), batch_size):
         part = samples[first : first + batch_size]
-        inputs = processor(
-            images=[sample.image for sample in part],
-            text=[sample.prompt for sample in part],
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-        ).to(model.device)
-        inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+        inputs = _inputs(processor, part).to(model.device)
+        pixels = "pixel_values" if "pixel_values" in inputs else "pixel_values_videos"
+        inputs[pixels] = inputs[pixels].to(model.dtype)
         with torch.inference_mode():
             output = live.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
         answers += tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return [" ".join(answer.split()) for answer in answers]
 
 
-def accuracy(answers: Sequence[str], samples: Sequence[Sample]) -> Accuracy:
-    """Compare answers to samples by exact match; intervals resample scenes, since a scene's questions share a picture.
+def _inputs(processor: Any, part: Sequence[Sample | VideoSample]) -> Any:
+    """Process pictures or clips with their prompts, padded on the left."""
+    media: dict[str, list[Any]] = {}
+    for sample in part:
+        name, value = ("videos", sample.frames) if isinstance(sample, VideoSample) else ("images", sample.image)
+        media.setdefault(name, []).append(value)
+    prompts = [sample.prompt for sample in part]
+    return processor(text=prompts, return_tensors="pt", padding=True, padding_side="left", **media)
+
+
+def accuracy(answers: Sequence[str], samples: Sequence[Sample | VideoSample]) -> Accuracy:
+    """Compare answers to samples by exact match; intervals resample scenes, whose questions share a picture or clip.
 
     Raises ``BadInput`` when the lengths differ or there is nothing to compare.
     """
@@ -96,12 +111,14 @@ def accuracy(answers: Sequence[str], samples: Sequence[Sample]) -> Accuracy:
     correct = np.array([a == sample.answer for a, sample in zip(answers, samples, strict=True)])
     scenes = np.array([sample.scene_seed for sample in samples])
     kinds = np.array([sample.kind for sample in samples])
-    counting = np.isin(kinds, COUNTING_KINDS)
+    counting = np.isin(kinds, EVERY_COUNTING_KIND)
     return Accuracy(
         overall=_interval(correct, scenes),
         without_counting=_interval(correct[~counting], scenes[~counting]),
         counting=_interval(correct[counting], scenes[counting]),
-        per_kind={kind: _interval(correct[kinds == kind], scenes[kinds == kind]) for kind in KINDS if kind in kinds},
+        per_kind={
+            kind: _interval(correct[kinds == kind], scenes[kinds == kind]) for kind in EVERY_KIND if kind in kinds
+        },
         correct=tuple(bool(value) for value in correct),
     )
 
@@ -147,21 +164,21 @@ def _resampled_means(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print accuracy on one split, per kind of question."""
-    from .loading import checkpoint_path
+    from .loading import checkpoint_path, load_folder
 
     parser = argparse.ArgumentParser(prog="python -m foveate.testbed.evaluate", description=__doc__)
+    parser.add_argument("--testbed", choices=("image", "video"), default="image")
     parser.add_argument("--checkpoint", type=Path, help="folder of an exported model (default: the shipped one)")
     parser.add_argument("--split", default="heldout")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=16)
     options = parser.parse_args(arguments)
-    from transformers import LlavaForConditionalGeneration, LlavaProcessor
-
-    folder = options.checkpoint or checkpoint_path()
-    model: Any = LlavaForConditionalGeneration.from_pretrained(folder, dtype="float32")
-    drawn = samples(options.split, options.count, seed=options.seed)
-    answers = answer_all(model.eval(), LlavaProcessor.from_pretrained(folder), drawn, batch_size=options.batch_size)
+    folder = options.checkpoint or checkpoint_path(options.testbed)
+    model, processor = load_folder(folder)
+    draw: Any = video_samples if options.testbed == "video" else samples
+    drawn = draw(options.split, options.count, seed=options.seed)
+    answers = answer_all(model, processor, drawn, batch_size=options.batch_size)
     print(f"{folder.name}, split {options.split}, {options.count} questions\n{accuracy(answers, drawn).table()}")
 
 

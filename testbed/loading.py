@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ..common.errors import BadInput
 
 if TYPE_CHECKING:
     import torch
-    from transformers import LlavaForConditionalGeneration, LlavaProcessor
+    from transformers import LlavaForConditionalGeneration, LlavaProcessor, Qwen2VLForConditionalGeneration
+
+    from .video.processor import VideoProcessor
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 
@@ -27,15 +29,50 @@ def checkpoint_path(name: str = "image") -> Path:
     return folder
 
 
+@overload
 def load(
-    name: str = "image", *, dtype: torch.dtype | None = None
-) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
-    """Return the trained model, in eval mode on the CPU, and its processor; ``dtype`` is fp32 unless given."""
-    import torch
-    from transformers import LlavaForConditionalGeneration, LlavaProcessor
+    name: Literal["image"] = "image", *, dtype: torch.dtype | None = None
+) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]: ...
 
-    folder = checkpoint_path(name)
-    model: Any = LlavaForConditionalGeneration.from_pretrained(
-        folder, dtype=dtype or torch.float32, local_files_only=True
+
+@overload
+def load(
+    name: Literal["video"], *, dtype: torch.dtype | None = None
+) -> tuple[Qwen2VLForConditionalGeneration, VideoProcessor]: ...
+
+
+@overload
+def load(name: str, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]: ...
+
+
+def load(name: str = "image", *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Return a trained model, in eval mode on the CPU, and its processor; ``dtype`` is fp32 unless given.
+
+    "image" is a ``LlavaForConditionalGeneration`` with its ``LlavaProcessor``; "video" is a
+    ``Qwen2VLForConditionalGeneration`` with a ``VideoProcessor``. Raises ``BadInput`` for another name.
+    """
+    return load_folder(checkpoint_path(name), dtype=dtype)
+
+
+def load_folder(folder: Path, *, dtype: torch.dtype | None = None) -> tuple[Any, Any]:
+    """Load an exported testbed model, image or video, and its processor from any folder."""
+    import torch
+    from transformers import (
+        AutoConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        Qwen2VLForConditionalGeneration,
     )
-    return model.eval(), LlavaProcessor.from_pretrained(folder, local_files_only=True)
+
+    from .video.processor import VideoProcessor
+
+    classes: dict[str, tuple[Any, Any]] = {
+        "llava": (LlavaForConditionalGeneration, LlavaProcessor),
+        "qwen2_vl": (Qwen2VLForConditionalGeneration, VideoProcessor),
+    }
+    kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+    if kind not in classes:
+        raise BadInput(f"{folder} holds a {kind} model, which is none of the testbed's: {', '.join(classes)}")
+    model_class, processor_class = classes[kind]
+    model = model_class.from_pretrained(folder, dtype=dtype or torch.float32, local_files_only=True)
+    return model.eval(), processor_class.from_pretrained(folder, local_files_only=True)

@@ -53,8 +53,9 @@ def optimisers(module: nn.Module, *, rate: float, weight_decay: float = 0.05) ->
     Muon is from Jordan et al. 2024; its update is scaled to AdamW's (arXiv:2502.16982), so one rate serves both.
     """
     trained = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
-    hidden = [value for name, value in trained if value.ndim == 2 and ".layers." in name]
-    others = [value for name, value in trained if not (value.ndim == 2 and ".layers." in name)]
+    inside = {name for name, value in trained if value.ndim == 2 and (".layers." in name or ".blocks." in name)}
+    hidden = [value for name, value in trained if name in inside]
+    others = [value for name, value in trained if name not in inside]
     decayed, plain = [p for p in others if p.ndim > 1], [p for p in others if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
     made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.95))]

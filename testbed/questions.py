@@ -14,8 +14,8 @@ from typing import Final
 from .scenes import Box, Scene, SceneObject
 from .vocabulary import OBJECTS, REGIONS
 
-KINDS: Final = ("exist", "what-at", "where", "count-all", "count-x", "colour", "relation", "number")
-COUNTING_KINDS: Final = ("count-all", "count-x")
+KINDS: Final = ("exist", "what-at", "where", "count-x", "colour", "relation", "number")
+COUNTING_KINDS: Final = ("count-x",)
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Question:
 
 
 def ask(scene: Scene, *, seed: int) -> tuple[Question, ...]:
-    """Ask 6 to 16 questions about ``scene`` in an order drawn from ``seed``.
+    """Ask 6 to 18 questions about ``scene`` in an order drawn from ``seed``.
 
     Whatever is asked about by name alone (where, colour, relation) occurs once in the scene, so every answer is
     unique. "No" and "nothing" answers carry no boxes.
@@ -99,16 +99,12 @@ def _count(scene: Scene, counts: Counter[str], rng: random.Random) -> list[Quest
     repeated = sorted(name for name, count in counts.items() if count > 1)
     name = rng.choice(repeated) if repeated else rng.choice(sorted(counts))
     same = [item for item in scene.objects if item.name == name]
-    questions = [Question("count-x", f"how many {name}", str(len(same)), _boxes(same))]
-    if rng.random() < 0.6:
-        every = _boxes(scene.objects)
-        questions.append(Question("count-all", "how many objects", str(len(every)), every))
-    return questions
+    return [Question("count-x", f"how many {name}", str(len(same)), _boxes(same))]
 
 
 def _relation(single: list[SceneObject], rng: random.Random) -> list[Question]:
     questions = []
-    for _ in range(2 if len(single) > 1 else 0):
+    for _ in range(3 if len(single) > 1 else 0):
         first, second = rng.sample(single, 2)
         ours, theirs = divmod(REGIONS.index(first.region), 3), divmod(REGIONS.index(second.region), 3)
         claims = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ..common.errors import BadInput
 from .decoder_stage import DecoderStage
@@ -33,30 +34,39 @@ class Recipe:
 
 
 RECIPES = {
-    "encoder": Recipe(minutes=13, batch_size=24, rate=3e-3, after=None),
+    "encoder": Recipe(minutes=24, batch_size=24, rate=3e-3, after=None),
     "align": Recipe(minutes=1.5, batch_size=24, rate=2e-3, after="encoder"),
     "subset": Recipe(minutes=37, batch_size=32, rate=2e-3, after="align"),
-    "full": Recipe(minutes=22, batch_size=24, rate=8e-4, after="subset"),
+    "full": Recipe(minutes=35, batch_size=24, rate=8e-4, after="subset"),
 }
 SIZES = {"default": ModelSize(), "toy": TOY}
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    made = argparse.ArgumentParser(prog="python -m foveate.testbed.train", description=__doc__)
-    made.add_argument("--stage", choices=(*RECIPES, "export", "all"), default="all")
+def command_line(
+    module: str, description: str | None, *, stages: Sequence[str], sizes: Sequence[str]
+) -> argparse.ArgumentParser:
+    """Return the command line of a training module."""
+    made = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    made.add_argument("--stage", choices=(*stages, "export", "all"), default="all")
     budget = made.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=float, help="budget of the stage; with 'all', each stage keeps its own")
     budget.add_argument("--steps", type=int, help="budget of each stage in optimiser steps (reproducible)")
     made.add_argument("--batch-size", type=int)
     made.add_argument("--rate", type=float, help="peak learning rate")
     made.add_argument("--seed", type=int, default=0)
-    made.add_argument("--size", choices=tuple(SIZES), default="default")
+    made.add_argument("--size", choices=tuple(sizes), default="default")
     made.add_argument("--workers", type=int, default=1, help="processes that compose scenes")
     made.add_argument("--out", type=Path, required=True, help="folder of the run")
     made.add_argument("--to", type=Path, help="folder of the exported model (default: OUT/export)")
     made.add_argument("--resume", action="store_true")
     made.add_argument("--init", type=Path, help="start from this state instead of the stage before's")
+    return made
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = command_line("foveate.testbed.train", __doc__, stages=tuple(RECIPES), sizes=tuple(SIZES))
+    made.add_argument("--tower", type=Path, help="with --init: put the tower of this encoder stage under it (align)")
     return made
 
 
@@ -80,7 +90,7 @@ def load_decoder_stage(
 def run_stage(name: str, options: argparse.Namespace) -> Run:
     """Build a stage on top of the one before and train it."""
     recipe, size = RECIPES[name], SIZES[options.size]
-    batch_size, path = options.batch_size or recipe.batch_size, options.out / f"{name}.pt"
+    batch_size = options.batch_size or recipe.batch_size
     before = options.init or options.out / f"{recipe.after}.pt"
     stage: EncoderStage | DecoderStage
     torch.manual_seed(options.seed)
@@ -89,19 +99,25 @@ def run_stage(name: str, options: argparse.Namespace) -> Run:
         stage = EncoderStage(tower, batch_size=batch_size, seed=options.seed)
     elif name == "align":
         stage = DecoderStage(build_model(size, seed=options.seed), kind=name, batch_size=batch_size, seed=options.seed)
-        load_tower(stage, before)
+        if options.tower is not None:
+            stage.load_state_dict(stage_weights(before))
+        load_tower(stage, options.tower or before)
         stage.measure_features()
     else:
         stage = load_decoder_stage(before, size=size, kind=name, batch_size=batch_size, seed=options.seed)
+    return fit(stage, name, options, recipe)
+
+
+def fit(stage: nn.Module, name: str, options: argparse.Namespace, recipe: Recipe) -> Run:
+    """Train a built stage for the budget and rate of the command line, or else of its recipe."""
     budget = Budget(steps=options.steps) if options.steps else Budget(minutes=options.minutes or recipe.minutes)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     print(f"stage {name}: {sum(p.numel() for p in stage.parameters() if p.requires_grad):,} parameters", flush=True)
     return train(
         stage,
         budget,
         rate=options.rate or recipe.rate,
-        path=path,
-        device=device,
+        path=options.out / f"{name}.pt",
+        device="cuda" if torch.cuda.is_available() else "cpu",
         resume=options.resume,
         workers=options.workers,
     )

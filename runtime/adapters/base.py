@@ -99,8 +99,8 @@ class Adapter(ABC):
         """The encoder's layers, in order."""
         from torch import nn
 
-        lists = [m for m in self.encoder(model, modality).modules() if isinstance(m, nn.ModuleList)]
-        return list(max(lists, key=len))
+        lists = [list(m) for m in self.encoder(model, modality).modules() if isinstance(m, nn.ModuleList)]
+        return max(lists, key=len)
 
     def encoder_layout(self, config: Any, modality: str) -> Layout:
         """How the tokens of one medium are arranged inside the encoder."""

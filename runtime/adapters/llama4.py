@@ -66,4 +66,4 @@ class _Temperature:
         import torch
 
         scale: torch.Tensor = torch.log1p(torch.floor((positions.float() + 1) / self.floor_scale))
-        return scale * self.attn_scale + 1
+        return scale * float(self.attn_scale) + 1

@@ -14,9 +14,9 @@ from foveate.testbed.evaluate import accuracy, paired_bootstrap
 
 def test_accuracy_counts_exact_matches_and_sets_counting_apart() -> None:
     drawn = samples("heldout", 120)
-    answers = ["wrong" if sample.kind in ("count-all", "count-x") else sample.answer for sample in drawn]
+    answers = ["wrong" if sample.kind == "count-x" else sample.answer for sample in drawn]
     scored = accuracy(answers, drawn)
-    counting = sum(sample.kind in ("count-all", "count-x") for sample in drawn)
+    counting = sum(sample.kind == "count-x" for sample in drawn)
     assert scored.without_counting.value == 1.0
     assert scored.counting.value == 0.0
     assert scored.counting.questions == counting > 0

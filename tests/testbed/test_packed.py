@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from foveate.testbed.batches import SceneBatches, pack, scene_tensors, subset_positions
+from foveate.testbed.batches import SceneBatches, pack, scene_tensors
 from foveate.testbed.model import TOY, build_model
 from foveate.testbed.packed import packed_forward
 from foveate.testbed.questions import ask
+from foveate.testbed.segments import chosen_tokens
 from foveate.testbed.vocabulary import BOS, encode
 
 
@@ -54,7 +55,7 @@ def test_subsets_hold_the_labelled_patches_first() -> None:
     import random
 
     batch = SceneBatches(6, seed=2)[0]
-    chosen = subset_positions(batch, keep=64, rng=random.Random(0))
+    chosen = chosen_tokens(batch["classes"], keep=64, rng=random.Random(0))
     assert chosen.shape == (6, 64)
     assert (chosen.diff(dim=1) > 0).all()
     for row in range(6):
