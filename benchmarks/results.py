@@ -46,6 +46,7 @@ def section(name: str, record: dict[str, Any]) -> str:
         f"## {TITLES.get(name, name)}",
         f"`{record['command']}` on {machine['cpu']}, {machine['threads']} threads, {versions}.",
     ]
+    parts += [record["note"]] if "note" in record else []
     for table in record["tables"]:
         parts += [f"**{table['title']}**", markdown(table["columns"], table["rows"])]
     marks = {True: "met", False: "missed", None: ""}

@@ -63,7 +63,7 @@ def trace(
         _print_coverage(format)
         return
     if model is None:
-        raise BadInput("no model was named; give one, as in foveate trace qwen2_vl, or ask for --coverage")
+        raise BadInput("no model was named; give one, as in foveate trace qwen2_vl, or see foveate trace --help")
     graph = traced(model, workload)
     if plan is not None:
         from ..ir.plan import load

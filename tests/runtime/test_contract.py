@@ -201,14 +201,19 @@ def test_a_plan_for_another_model_is_refused():
 
 
 def test_labels_and_foreign_caches_are_refused():
-    from transformers import StaticCache
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    class ForeignLayer(DynamicLayer):
+        """A layer that may hold its tokens in any way."""
 
     model, inputs = tiny_llava(), batch([(1, 4)])
     with apply(model, plan_of("random", "image.projector.output")):
         with pytest.raises(BadInput, match="labels"):
             model(**inputs, labels=inputs["input_ids"])
-        with pytest.raises(BadInput, match="use DynamicCache"):
-            model(**inputs, past_key_values=StaticCache(config=model.config, max_cache_len=64), use_cache=True)
+        cache = DynamicCache(config=model.config)
+        cache.layers = [ForeignLayer() for _ in cache.layers]
+        with pytest.raises(BadInput, match="ForeignLayer; use DynamicCache"):
+            model(**inputs, past_key_values=cache, use_cache=True)
 
 
 def test_the_cache_shrinks_by_exactly_the_tokens_dropped():
