@@ -101,12 +101,17 @@ class Instruments:
         return value if isinstance(value, (int, float, str, bool, type(None))) else type(value).__name__
 
 
+_STACKS = ("layers", "blocks", "layer")
+"""Names under which a list of one member is a stack too."""
+
+
 def repeated_layers(model: nn.Module) -> dict[str, Hashable]:
     """Members of the outermost module lists by dotted name, with what makes two of them equal."""
     found: dict[str, Hashable] = {}
     outer: list[str] = []
     for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and len(module) > 1 and not name.startswith(tuple(outer)):
+        stack = isinstance(module, nn.ModuleList) and (len(module) > 1 or name.rpartition(".")[2] in _STACKS)
+        if stack and not name.startswith(tuple(outer)):
             outer.append(f"{name}.")
             found |= {f"{name}.{i}": signature(member) for i, member in module.named_children()}
     return found
