@@ -53,12 +53,15 @@ def trace(
     identity = fingerprint(config)
     if hasattr(config, "thinker_config"):  # an omni model answers with its thinker; the talker comes after it
         source, config = getattr(source, "thinker", config.thinker_config), config.thinker_config
+    import torch
+
     row = row_of(config, processor_settings(model))
     request = Workload.parse(workload) if isinstance(workload, str) else workload
-    built = copied_on_meta(source) if hasattr(source, "modules") else built_on_meta(config)
-    request = _checked(request, row, built, config)
-    title = name or _name(model, config)
-    return Tracer(built, row, request).graph(title, str(config.model_type), identity)
+    with torch.inference_mode(mode=False):  # a caller's inference mode would hide operations from the recorder
+        built = copied_on_meta(source) if hasattr(source, "modules") else built_on_meta(config)
+        request = _checked(request, row, built, config)
+        title = name or _name(model, config)
+        return Tracer(built, row, request).graph(title, str(config.model_type), identity)
 
 
 def _checked(workload: Workload | None, row: Row, model: Any, config: Any) -> Workload:

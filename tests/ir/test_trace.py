@@ -242,3 +242,9 @@ def test_a_pointwise_projector_is_known_as_one_for_any_number_of_pictures(images
     projector = trace(tiny_config(), f"image={images}x56x56").stage("image.projector")
     assert projector.mixing == "pointwise"
     assert (projector.sequences, projector.tokens_in, projector.tokens_out) == (images, 16, 16)
+
+
+def test_a_callers_inference_mode_changes_nothing() -> None:
+    with torch.inference_mode():
+        inside = trace(tiny_llava(), "image=1x56x56,text=8,new=2")
+    assert inside.to_data() == trace(tiny_llava(), "image=1x56x56,text=8,new=2").to_data()
