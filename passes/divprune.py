@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ..ir.layout import Layout
 from ..ir.op import Op
 from ..ir.polynomial import BATCH, CONTEXT, ROWS, TOKENS
+from ..kernels.max_min import max_min
 from .base import EVERYWHERE, Compression, Pass, Tokens, register
-from .primitives.greedy import max_min
 
 
 @register

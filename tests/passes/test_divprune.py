@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from foveate.ir.layout import Layout
+from foveate.kernels.max_min import max_min
 from foveate.passes import Tokens, create
 from foveate.passes.primitives import greedy
-from foveate.passes.primitives.greedy import max_min
 
 
 def algorithm_1(features: np.ndarray, count: int) -> list[int]:
