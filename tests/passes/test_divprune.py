@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from foveate.ir.layout import Layout
-from foveate.kernels.max_min import max_min
+from foveate.kernels.max_min import farthest_first_numpy, farthest_first_torch, max_min
 from foveate.passes import Tokens, create
-from foveate.passes.primitives import greedy
 
 
 def algorithm_1(features: np.ndarray, count: int) -> list[int]:
@@ -69,4 +68,5 @@ def test_the_host_and_the_device_take_the_same_steps():
     distance = 1 - torch.rand(3, 60, 60, generator=torch.Generator().manual_seed(3))
     distance.diagonal(dim1=-2, dim2=-1).fill_(float("-inf"))
     start = torch.tensor([0, 7, 59])
-    assert torch.equal(greedy._on_device(distance, start, 25), greedy._on_host(distance, start, 25))
+    on_device = farthest_first_torch(distance, start, count=25)
+    assert torch.equal(on_device, farthest_first_numpy(distance, start, count=25))
