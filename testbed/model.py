@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .scenes import IMAGE_SIZE, PATCH_SIZE
+from .untrained import untrained, word_tokenizer
 from .vocabulary import BOS, EOS, IMAGE, PAD, SPECIAL, WORD_ID, WORDS
 
 if TYPE_CHECKING:
@@ -94,40 +95,19 @@ def llava_config(size: ModelSize) -> LlavaConfig:
 
 
 def build_model(size: ModelSize, *, seed: int = 0) -> LlavaForConditionalGeneration:
-    """Return an untrained model in fp32.
-
-    Word embeddings start at norm 4 and the final norm at 1/4: visual tokens are later pulled to a like norm, and
-    logits still start near unit scale.
-    """
-    import torch
+    """Return an untrained model in fp32."""
     from transformers import LlavaForConditionalGeneration
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = LlavaForConditionalGeneration(llava_config(size))
-        decoder: Any = model.model.language_model
-        torch.nn.init.normal_(decoder.embed_tokens.weight, std=4 * size.text_width**-0.5)
-        torch.nn.init.constant_(decoder.norm.weight, 0.25)
-    model.tie_weights()
+    model: LlavaForConditionalGeneration = untrained(LlavaForConditionalGeneration, llava_config(size), seed=seed)
     return model
 
 
 def build_processor() -> LlavaProcessor:
     """Return the processor: 224 px pictures scaled to [-1, 1] and the word-level tokenizer, left padding."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import CLIPImageProcessor, LlavaProcessor, PreTrainedTokenizerFast
+    from transformers import CLIPImageProcessor, LlavaProcessor
 
-    words = Tokenizer(models.WordLevel(WORD_ID, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer_class: Any = PreTrainedTokenizerFast
     processor_class: Any = LlavaProcessor
-    tokenizer = tokenizer_class(
-        tokenizer_object=words,
-        **dict(zip(("pad_token", "bos_token", "eos_token"), SPECIAL, strict=False)),
-        unk_token="<unk>",
-        additional_special_tokens=["<image>"],
-        padding_side="left",
-    )
+    tokenizer = word_tokenizer(WORD_ID, SPECIAL, additional_special_tokens=["<image>"])
     pictures = CLIPImageProcessor(
         size={"shortest_edge": IMAGE_SIZE},
         crop_size={"height": IMAGE_SIZE, "width": IMAGE_SIZE},

@@ -73,7 +73,7 @@ def packed_forward(
     for index, layer in enumerate(decoder.layers):
         # Nobody reads the visual rows of the last layer, so they are neither queries nor go through the MLP.
         start = prefix if index == last else 0
-        query, key, value = _project(layer, states, start, cosine, sine)
+        query, key, value = project(layer, states, start, cosine, sine)
         if supervise and index == SUPERVISED_LAYER:
             focus = focus_loss(query, key, mask, batch, patches)
         wide = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, :, start:].to(query.dtype))
@@ -83,14 +83,16 @@ def packed_forward(
     return PackedOutput(model.lm_head(decoder.norm(states)), focus)
 
 
-def _project(layer: Any, states: Tensor, start: int, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def project(layer: Any, states: Tensor, start: int, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer's queries from row ``start`` on, keys and values, (B, heads, rows, width), rotated and normed."""
     attention, normed = layer.self_attn, layer.input_layernorm(states)
 
     def heads(flat: Tensor) -> Tensor:
         return flat.view(*flat.shape[:2], -1, attention.head_dim).transpose(1, 2)
 
-    query = attention.q_norm(heads(attention.q_proj(normed[:, start:])))
-    key = attention.k_norm(heads(attention.k_proj(normed)))
+    query, key = heads(attention.q_proj(normed[:, start:])), heads(attention.k_proj(normed))
+    if hasattr(attention, "q_norm"):
+        query, key = attention.q_norm(query), attention.k_norm(key)
     value = heads(attention.v_proj(normed))
     cosine, sine = cosine.to(value.dtype), sine.to(value.dtype)
     query = rotate(query.to(value.dtype), cosine[:, :, start:], sine[:, :, start:])

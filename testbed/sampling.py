@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain, islice
 from itertools import count as naturals
-from typing import Final
+from typing import Final, TypeVar
 
 from PIL import Image
 
@@ -14,6 +16,8 @@ from .scenes import SEEDS_PER_SPLIT, Box, make_scene
 
 QUESTIONS_PER_SCENE: Final = 6
 SCENES_PER_SEED: Final = 100_000
+
+Drawn = TypeVar("Drawn")
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,18 @@ def samples(split: str, count: int, *, seed: int = 0) -> list[Sample]:
     >>> [sample.kind for sample in samples("calibration", 2)] == [s.kind for s in samples("calibration", 3)[:2]]
     True
     """
+    return draw(lambda scene_seed: _of_scene(scene_seed, split), count, seed=seed)
+
+
+def draw(of_scene: Callable[[int], list[Drawn]], count: int, *, seed: int) -> list[Drawn]:
+    """Return the first ``count`` samples of the scenes of ``seed``, in order.
+
+    Raises ``BadInput`` for a negative count or a seed outside [0, 10000).
+    """
     if count < 0 or not 0 <= seed < SEEDS_PER_SPLIT // SCENES_PER_SEED:
         raise BadInput(f"cannot draw {count} samples with seed {seed}: give a count >= 0 and a seed in [0, 10000)")
-    drawn: list[Sample] = []
-    for scene_seed in naturals(seed * SCENES_PER_SEED):
-        if len(drawn) >= count:
-            return drawn[:count]
-        drawn += _of_scene(scene_seed, split)
-    raise AssertionError("unreachable: the scenes never end")
+    scenes = (of_scene(scene_seed) for scene_seed in naturals(seed * SCENES_PER_SEED))
+    return list(islice(chain.from_iterable(scenes), count))
 
 
 def _of_scene(scene_seed: int, split: str) -> list[Sample]:

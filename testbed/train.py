@@ -8,7 +8,7 @@ same machine gives the same losses.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def run_stage(name: str, options: argparse.Namespace) -> Run:
         stage = DecoderStage(build_model(size, seed=options.seed), kind=name, batch_size=batch_size, seed=options.seed)
         if options.tower is not None:
             stage.load_state_dict(stage_weights(before))
-        load_tower(stage, options.tower or before)
+        load_tower(stage.model.model.vision_tower, options.tower or before)
         stage.measure_features()
     else:
         stage = load_decoder_stage(before, size=size, kind=name, batch_size=batch_size, seed=options.seed)
@@ -123,25 +123,36 @@ def fit(stage: nn.Module, name: str, options: argparse.Namespace, recipe: Recipe
     )
 
 
-def load_tower(stage: DecoderStage, path: Path) -> None:
-    """Put the vision tower of a finished encoder stage into ``stage``."""
+def load_tower(tower: nn.Module, path: Path) -> None:
+    """Put the weights of a finished encoder stage into the encoder ``tower``."""
     weights = stage_weights(path)
-    tower = {key.removeprefix("tower."): value for key, value in weights.items() if key.startswith("tower.")}
-    stage.model.model.vision_tower.load_state_dict(tower)
+    tower.load_state_dict({k.removeprefix("tower."): value for k, value in weights.items() if k.startswith("tower.")})
+
+
+def run_stages(
+    options: argparse.Namespace,
+    stages: Sequence[str],
+    *,
+    run: Callable[[str, argparse.Namespace], Run],
+    export_from: Callable[[Path, Path], Path],
+) -> None:
+    """Run the asked stages by ``run``; the last one, export, writes a folder from the state of the full stage."""
+    for name in (*stages, "export") if options.stage == "all" else (options.stage,):
+        if name == "export":
+            print(f"wrote {export_from(options.init or options.out / 'full.pt', options.to or options.out / 'export')}")
+        else:
+            done = run(name, options)
+            print(f"stage {name}: {done.step} steps in {done.seconds / 60:.1f} minutes", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the asked stages."""
     options = parser().parse_args(arguments)
-    names = (*RECIPES, "export") if options.stage == "all" else (options.stage,)
-    for name in names:
-        if name == "export":
-            source = options.init or options.out / "full.pt"
-            folder = export(load_decoder_stage(source, size=SIZES[options.size]), options.to or options.out / "export")
-            print(f"wrote {folder}")
-        else:
-            run = run_stage(name, options)
-            print(f"stage {name}: {run.step} steps in {run.seconds / 60:.1f} minutes", flush=True)
+
+    def export_from(state: Path, folder: Path) -> Path:
+        return export(load_decoder_stage(state, size=SIZES[options.size]), folder)
+
+    run_stages(options, tuple(RECIPES), run=run_stage, export_from=export_from)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..untrained import untrained, word_tokenizer
 from .scenes import GRID, MERGE, PATCH_SIZE
 from .tracks import FRAME_SIZE, FRAMES_PER_STEP, STEPS
 from .vocabulary import BOS, EOS, IMAGE, PAD, SPECIAL, VIDEO, WORD_ID, WORDS
@@ -110,37 +111,14 @@ def video_config(size: VideoModelSize) -> Qwen2VLConfig:
 
 
 def build_model(size: VideoModelSize, *, seed: int = 0) -> Qwen2VLForConditionalGeneration:
-    """Return an untrained model in fp32.
-
-    Word embeddings start at norm 4 and the final norm at 1/4: visual tokens are later pulled to a like norm, and
-    logits still start near unit scale.
-    """
-    import torch
+    """Return an untrained model in fp32."""
     from transformers import Qwen2VLForConditionalGeneration
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = Qwen2VLForConditionalGeneration(video_config(size))
-        decoder: Any = model.model.language_model
-        torch.nn.init.normal_(decoder.embed_tokens.weight, std=4 * size.text_width**-0.5)
-        torch.nn.init.constant_(decoder.norm.weight, 0.25)
-    model.tie_weights()
+    model: Qwen2VLForConditionalGeneration = untrained(Qwen2VLForConditionalGeneration, video_config(size), seed=seed)
     return model
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Return the word-level tokenizer, padding on the left."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = Tokenizer(models.WordLevel(WORD_ID, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer_class: Any = PreTrainedTokenizerFast
-    tokenizer: PreTrainedTokenizerFast = tokenizer_class(
-        tokenizer_object=words,
-        **dict(zip(("pad_token", "bos_token", "eos_token"), SPECIAL, strict=False)),
-        unk_token="<unk>",
-        model_specific_special_tokens={"video_token": "<video>", "image_token": "<image>"},
-        padding_side="left",
-    )
-    return tokenizer
+    named = {"video_token": "<video>", "image_token": "<image>"}
+    return word_tokenizer(WORD_ID, SPECIAL, model_specific_special_tokens=named)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..batches import Batch
-from ..packed import packed_mask, rotate
+from ..packed import packed_mask, project
 from .scenes import GRID
 from .vocabulary import BOS, MOTIONS, THINGS, WORD_ID, WORDS
 
@@ -75,7 +75,7 @@ def packed_forward(
     for index, layer in enumerate(decoder.layers):
         # Nobody reads the video's rows of the last layer, so they are neither queries nor go through the MLP.
         start = prefix if index == last else 0
-        query, key, value = _project(layer, states, start, cosine, sine)
+        query, key, value = project(layer, states, start, cosine, sine)
         if supervise and index == SUPERVISED_LAYER:
             focus = focus_loss(query, key, mask, batch, tokens)
         wide = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, :, start:].to(query.dtype))
@@ -85,18 +85,6 @@ def packed_forward(
         if index == TIMED_LAYER and index != last:
             timed = states[:, 1:prefix]
     return PackedOutput(model.lm_head(decoder.norm(states)), timed, focus)
-
-
-def _project(layer: Any, states: Tensor, start: int, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    attention, normed = layer.self_attn, layer.input_layernorm(states)
-
-    def heads(flat: Tensor) -> Tensor:
-        return flat.view(*flat.shape[:2], -1, attention.head_dim).transpose(1, 2)
-
-    query, key = heads(attention.q_proj(normed[:, start:])), heads(attention.k_proj(normed))
-    value = heads(attention.v_proj(normed))
-    cosine, sine = cosine.to(value.dtype), sine.to(value.dtype)
-    return rotate(query, cosine[:, :, start:], sine[:, :, start:]), rotate(key, cosine, sine), value
 
 
 def focus_loss(query: Tensor, key: Tensor, mask: Tensor, batch: Batch, tokens: Tensor) -> Tensor:

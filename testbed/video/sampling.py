@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import count as naturals
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...common.errors import BadInput
-from ..sampling import SCENES_PER_SEED
-from ..scenes import SEEDS_PER_SPLIT
+from ..sampling import draw
 from .questions import StepBoxes, VideoQuestion, ask
 from .scenes import GRID, TOKEN_SIZE, make_clip
 
@@ -51,14 +48,7 @@ def samples(split: str, count: int, *, seed: int = 0) -> list[VideoSample]:
     >>> [sample.kind for sample in samples("calibration", 2)] == [s.kind for s in samples("calibration", 3)[:2]]
     True
     """
-    if count < 0 or not 0 <= seed < SEEDS_PER_SPLIT // SCENES_PER_SEED:
-        raise BadInput(f"cannot draw {count} samples with seed {seed}: give a count >= 0 and a seed in [0, 10000)")
-    drawn: list[VideoSample] = []
-    for scene_seed in naturals(seed * SCENES_PER_SEED):
-        if len(drawn) >= count:
-            break
-        drawn += _of_clip(scene_seed, split)
-    return drawn[:count]
+    return draw(lambda scene_seed: _of_clip(scene_seed, split), count, seed=seed)
 
 
 def evidence_tokens(boxes: StepBoxes, *, least: float = 0.2) -> NDArray[np.bool_]:

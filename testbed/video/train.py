@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ..loop import Run
-from ..train import Recipe, command_line, fit, stage_weights
+from ..train import Recipe, command_line, fit, load_tower, run_stages, stage_weights
 from .export import export
 from .model import TOY, VideoModelSize, build_model
 from .stages import DecoderStage, EncoderStage
@@ -53,31 +53,20 @@ def run_stage(name: str, options: argparse.Namespace) -> Run:
         stage = EncoderStage(build_model(size, seed=options.seed), batch_size=batch_size, seed=options.seed)
     elif name == "align":
         stage = DecoderStage(build_model(size, seed=options.seed), kind=name, batch_size=batch_size, seed=options.seed)
-        load_tower(stage, before)
+        load_tower(stage.model.model.visual, before)
     else:
         stage = load_decoder_stage(before, size=size, kind=name, batch_size=batch_size, seed=options.seed)
     return fit(stage, name, options, recipe)
 
 
-def load_tower(stage: DecoderStage, path: Path) -> None:
-    """Put the vision transformer and merger of a finished encoder stage into ``stage``."""
-    weights = stage_weights(path)
-    tower = {key.removeprefix("tower."): value for key, value in weights.items() if key.startswith("tower.")}
-    stage.model.model.visual.load_state_dict(tower)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the asked stages."""
     options = parser().parse_args(arguments)
-    names = (*RECIPES, "export") if options.stage == "all" else (options.stage,)
-    for name in names:
-        if name == "export":
-            source = options.init or options.out / "full.pt"
-            folder = export(load_decoder_stage(source, size=SIZES[options.size]), options.to or options.out / "export")
-            print(f"wrote {folder}")
-        else:
-            run = run_stage(name, options)
-            print(f"stage {name}: {run.step} steps in {run.seconds / 60:.1f} minutes", flush=True)
+
+    def export_from(state: Path, folder: Path) -> Path:
+        return export(load_decoder_stage(state, size=SIZES[options.size]), folder)
+
+    run_stages(options, tuple(RECIPES), run=run_stage, export_from=export_from)
 
 
 if __name__ == "__main__":
