@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,29 +24,41 @@ def calibrate(
     ],
     seconds: Annotated[float, typer.Option("--seconds", min=5, max=3600, help="How long to measure.")] = 60.0,
     device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dtype", help="float32, bfloat16 or float16; repeatable.  [default: float32]", show_default=False
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the sizes that are tried.")] = 0,
 ) -> None:
-    """Measure this machine into a device profile."""
+    """Measure this machine into a device profile.
+
+    A calibration that was interrupted goes on where it was when the same command is given again.
+    """
     require_folder(output)
-    profile = measured_profile(device=device, dtype=dtype, seconds=seconds, seed=seed)
+    dtypes, journal = dtype or ["float32"], output.with_name(f"{output.name}.partial.json")
+    profile = measured_profile(device=device, dtypes=dtypes, seconds=seconds, seed=seed, journal=journal)
     profile.save(output)
-    say(f"Wrote {output}: {rates(profile, dtype)}.")
+    low, high = profile.error
+    say(f"Wrote {output}: {rates(profile)}; predictions hold within {low - 1:+.0%} and {high - 1:+.0%}.")
     say(f'Try next: {program()} plan testbed --device {output} --budget "ttft<=60%" -o plan.yaml')
 
 
-def measured_profile(*, device: str, dtype: str, seconds: float, seed: int) -> DeviceProfile:
-    """A profile of this machine, with the sweep's progress shown."""
+def measured_profile(
+    *, device: str, dtypes: Sequence[str], seconds: float, seed: int, journal: Path | None = None
+) -> DeviceProfile:
+    """A profile of this machine, with the sweep's progress shown; `journal` is where an interrupted one goes on."""
     from ..cost_models import calibrate as sweep
 
     with timed(f"Calibrating for about {seconds:.0f} s", seconds) as report:
-        return sweep(device=device, dtype=dtype, seconds=seconds, seed=seed, progress=report)
+        return sweep(device=device, dtype=dtypes, seconds=seconds, seed=seed, journal=journal, progress=report)
 
 
-def rates(profile: DeviceProfile, dtype: str) -> str:
+def rates(profile: DeviceProfile) -> str:
     """The rates of a profile in words: `80 GFLOPS in float32, 20.1 GB/s`."""
-    compute, bandwidth = profile.peak_flops[dtype] / 1e9, profile.bandwidth_bytes_per_s / 1e9
-    return f"{compute:.0f} GFLOPS in {dtype}, {bandwidth:.1f} GB/s"
+    compute = ", ".join(f"{rate / 1e9:.0f} GFLOPS in {dtype}" for dtype, rate in profile.peak_flops.items())
+    return f"{compute}, {profile.bandwidth_bytes_per_s / 1e9:.1f} GB/s"
 
 
 def require_folder(output: Path) -> None:

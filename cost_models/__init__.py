@@ -6,23 +6,30 @@ Nothing here imports torch when it is imported; only calibration and the yardsti
 from __future__ import annotations
 
 from .calibration import calibrate, calibrate_with_report
+from .correction import CorrectedModel, Measurement, correct
 from .limits import Limit
 from .model import CostModel, Prediction, StageCost
 from .profile import DeviceProfile
 from .profiles import device_names, load_profile
 from .report import Fit
-from .table import Table
+from .slots import Slots
+from .table import Predictions, Table
 
 __all__ = [
+    "CorrectedModel",
     "CostModel",
     "DeviceProfile",
     "Fit",
     "Limit",
+    "Measurement",
     "Prediction",
+    "Predictions",
+    "Slots",
     "StageCost",
     "Table",
     "calibrate",
     "calibrate_with_report",
+    "correct",
     "device_names",
     "load_profile",
 ]

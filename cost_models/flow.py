@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,14 @@ from numpy.typing import NDArray
 
 from ..ir.graph import Graph, Placed, Stage
 from ..ir.op import Op
+from ..ir.polynomial import Polynomial
 from .latency import Pricer
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+
+CACHE = "cache"
+"""Name of the op by which a decoder layer appends to its cache."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,33 @@ def decode_ms(pricer: Pricer, ops: tuple[Op, ...], cached: Any, *, rows: int, ne
     Step t attends to cached + t keys, t = 1 .. new_tokens - 1. Cost is linear in the keys, so the mean step is the
     step at the mean context.
     """
-    return pricer.ops_ms(ops, batch=rows, tokens=1, context=cached + mean_step(new_tokens))
+    return pricer.ops_ms(decode_ops(ops), batch=rows, tokens=1, context=cached + mean_step(new_tokens))
+
+
+def stage_prefill_ms(pricer: Pricer, graph: Graph, stage: Stage) -> float:
+    """Device time of all layers of `stage` in one prefill."""
+    counts, sequences = prefill_counts(stage), stage.sequences * graph.workload.batch
+    groups = ((group.ops, counts[list(group.members)]) for group in layer_groups(stage))
+    return sum(float(prefill_ms(pricer, ops, tokens, sequences=sequences).sum()) for ops, tokens in groups)
+
+
+def stage_decode_ms(pricer: Pricer, graph: Graph, stage: Stage) -> float:
+    """Mean device time of all layers of `stage` in one decode step."""
+    work, cached = graph.workload, cached_counts(graph, stage)
+    rows, new_tokens = work.batch * work.concurrency, work.new_tokens
+    groups = ((group.ops, cached[list(group.members)]) for group in layer_groups(stage))
+    return sum(float(decode_ms(pricer, ops, held, rows=rows, new_tokens=new_tokens).sum()) for ops, held in groups)
+
+
+def decode_ops(ops: tuple[Op, ...]) -> tuple[Op, ...]:
+    """`ops` as a decode step runs them: a cache that grows by concatenation is copied whole in every step."""
+    return tuple(replace(op, elements=_over_context(op.elements)) if op.name == CACHE else op for op in ops)
+
+
+def _over_context(elements: Polynomial) -> Polynomial:
+    return Polynomial(
+        {(batch, 0, tokens + context): value for (batch, tokens, context), value in elements.terms.items()}
+    )
 
 
 def mean_step(new_tokens: int) -> float:
@@ -60,16 +90,39 @@ def mean_step(new_tokens: int) -> float:
     return max(new_tokens, 2) / 2.0
 
 
+def decode_steps(stage: Stage) -> int:
+    """Decode steps whose bookkeeping the host pays in one run of `stage`: the decoder's, once for the whole step."""
+    return int(stage.role == "decoder")
+
+
 def calls(stage: Stage) -> int:
     """Ops that the host starts in one run of the stage."""
     return sum(len(layer.ops) for layer in stage.layers)
 
 
+def decodes(stage: Stage) -> bool:
+    """Whether `stage` runs in every decode step."""
+    return stage.role in ("decoder", "head")
+
+
+def cached_counts(graph: Graph, stage: Stage) -> IntArray:
+    """Keys that each layer of a decoding stage attends to at its first decode step, the step's own left out."""
+    counts = np.array(stage.tokens, dtype=np.int64)
+    if stage.role == "decoder":
+        counts[stage.first : stage.first + stage.depth] = graph.cached_tokens()
+    return counts
+
+
 def placed_ms(pricer: Pricer, graph: Graph, item: Placed) -> float:
     """Time of the work of one placement over all media of the request."""
+    return float(work_ms(pricer, graph, item, tokens=item.tokens_in, context=item.tokens_out))
+
+
+def work_ms(pricer: Pricer, graph: Graph, item: Placed, *, tokens: Any, context: Any) -> FloatArray:
+    """Time of the work of `item` over all media of the request if `tokens` arrive and it leaves `context`."""
     media = graph.media(item.modality) * graph.workload.batch
-    device = pricer.ops_ms(item.ops, batch=media, tokens=item.tokens_in, context=item.tokens_out)
-    return float(pricer.joined_ms(device, calls=len(item.ops)))
+    device = pricer.ops_ms(item.ops, batch=media, tokens=tokens, context=context)
+    return np.asarray(pricer.joined_ms(device, calls=len(item.ops), part="passes"))
 
 
 def activation_bytes(pricer: Pricer, ops: tuple[Op, ...], tokens: Any, *, sequences: int, width: int) -> FloatArray:

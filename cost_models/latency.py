@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..common.names import unknown
 from ..ir.op import Op
 from .curve import Axis
-from .profile import DTYPE_BYTES, DeviceProfile
+from .profile import DTYPE_BYTES, DeviceProfile, dtype_name
 
 FloatArray = NDArray[np.float64]
 Counts = int | float | NDArray[Any]
@@ -30,7 +29,8 @@ class Pricer:
     the op's kind. The host's own time (Python, dispatch) is kept apart, see `joined_ms`.
 
     Attributes:
-        profile: the device. dtype: of activations and arithmetic. weight_dtype: of stored weights; None is `dtype`.
+        profile: the device. dtype: of activations and arithmetic; `bf16` for `bfloat16` and the like are taken.
+        weight_dtype: of stored weights; None is `dtype`.
 
     Raises:
         BadInput: a dtype that is unknown or that the device has no rate for.
@@ -44,12 +44,12 @@ class Pricer:
     weight_bytes: float = field(init=False)
 
     def __post_init__(self) -> None:
-        weight_dtype = self.weight_dtype or self.dtype
-        if weight_dtype not in DTYPE_BYTES:
-            raise unknown("weight dtype", weight_dtype, DTYPE_BYTES)
-        object.__setattr__(self, "peak", self.profile.peak(self.dtype))
-        object.__setattr__(self, "activation_bytes", DTYPE_BYTES[self.dtype])
-        object.__setattr__(self, "weight_bytes", DTYPE_BYTES[weight_dtype])
+        dtype = dtype_name(self.dtype)
+        weights = dtype_name(self.weight_dtype or dtype, what="weight dtype")
+        derived = {"dtype": dtype, "peak": self.profile.peak(dtype)}
+        derived |= {"activation_bytes": DTYPE_BYTES[dtype], "weight_bytes": DTYPE_BYTES[weights]}
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
     def op_ms(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
         """Milliseconds of `op` at the given counts, which are broadcast against each other."""
@@ -70,13 +70,17 @@ class Pricer:
             total = total + self.op_ms(op, batch=batch, tokens=tokens, context=context)
         return total
 
-    def joined_ms(self, device_ms: Any, *, calls: int, runs: int = 0) -> Any:
-        """Wall time of `device_ms` of work that the host starts in `calls` ops and `runs` whole stages.
+    def joined_ms(self, device_ms: Any, *, calls: int, runs: int = 0, steps: int = 0, part: str | None = None) -> Any:
+        """Wall time of `device_ms` of work that the host starts in `calls` ops, `runs` stages and `steps` decode steps.
 
-        A CPU does one after the other; a GPU works while the host goes on, so the slower of the two decides.
+        A CPU does one after the other; a GPU works while the host goes on, so the slower of the two decides. `part`
+        is the part of a request whose scale the profile may have measured (`PARTS`).
         """
-        host_ms = 1e-3 * (calls * self.profile.call_overhead_us + runs * self.profile.stage_overhead_us)
-        return host_ms + device_ms if self.profile.kind == "cpu" else np.maximum(host_ms, device_ms)
+        profile = self.profile
+        around_us = runs * profile.stage_overhead_us + steps * profile.step_overhead_us
+        host_ms = 1e-3 * (calls * profile.call_overhead_us + around_us)
+        scaled = device_ms * self.profile.scales.get(part or "", 1.0)
+        return host_ms + scaled if self.profile.kind == "cpu" else np.maximum(host_ms, scaled)
 
     def flops(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
         """FLOPs that the device runs for `op`: the whole square of a causal attention where it skips none of it."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from ..ir.graph import Graph, Stage
 from . import flow
 from .latency import Pricer
 from .profile import DeviceProfile
+from .serving import closed_loop
+from .turns import conversation_ms, later_turn_ms
 
 if TYPE_CHECKING:
     from .limits import Limit
@@ -34,11 +33,14 @@ class Prediction:
     Attributes:
         ttft_ms: processor outputs to first logits, without queueing. tpot_ms: mean over the later tokens.
         latency_ms: the whole answer of the first turn.
-        throughput_per_s: requests a second, `concurrency` of them in flight and sharing decode steps.
+        throughput_per_s: requests a second, `concurrency` of them in flight and sharing decode steps (`closed_loop`).
         memory_bytes: weights, caches when the answers of all turns are complete, largest activation.
         kv_bytes: keys and values that one request batch holds after the prefill, exact.
         stages: prefill by stage. compression_ms: the passes' own work, part of ttft_ms.
-        interval: (low, high) of ttft_ms by the profile's error, 90 % of cases.
+        interval: (low, high) of ttft_ms by the profile's error, 90 % of cases. tpot_interval: the same of tpot_ms.
+        queued_ttft_ms, queued_latency_ms: medians under the workload's concurrency, waiting included.
+        later_turn_ms: time to first token of the last turn where there are several, 0 else (`turns.later_turn_ms`).
+        conversation_ms: all turns with their answers, one request at a time.
     """
 
     ttft_ms: float
@@ -50,6 +52,11 @@ class Prediction:
     stages: tuple[StageCost, ...]
     compression_ms: float
     interval: tuple[float, float]
+    tpot_interval: tuple[float, float] = (0.0, 0.0)
+    queued_ttft_ms: float = 0.0
+    queued_latency_ms: float = 0.0
+    later_turn_ms: float = 0.0
+    conversation_ms: float = 0.0
 
 
 class CostModel:
@@ -74,42 +81,38 @@ class CostModel:
         compression = sum(flow.placed_ms(self.pricer, graph, item) for item in graph.placed)
         ttft = sum(stage.ms for stage in stages) + compression
         tpot = self.tpot_ms(graph)
-        decode = max(work.new_tokens - 1, 0) * tpot
         low, high = self.profile.error
+        serving = closed_loop(ttft, tpot, workload=work)
         return Prediction(
             ttft_ms=ttft,
             tpot_ms=tpot,
-            latency_ms=ttft + decode,
-            throughput_per_s=1e3 * work.batch * work.concurrency / (work.concurrency * ttft + decode),
+            latency_ms=ttft + max(work.new_tokens - 1, 0) * tpot,
+            throughput_per_s=serving.throughput_per_s,
             memory_bytes=round(self.memory_bytes(graph)),
             kv_bytes=round(self.kv_bytes(graph)),
             stages=stages,
             compression_ms=float(compression),
             interval=(ttft * low, ttft * high),
+            tpot_interval=(tpot * low, tpot * high),
+            queued_ttft_ms=serving.ttft_ms,
+            queued_latency_ms=serving.latency_ms,
+            later_turn_ms=later_turn_ms(self, graph, turn=work.turns) if work.turns > 1 else 0.0,
+            conversation_ms=conversation_ms(self, graph, ttft_ms=ttft, tpot_ms=tpot),
         )
 
     def stage_ms(self, graph: Graph, stage: Stage) -> float:
         """Time of one prefill of `stage`."""
-        sequences, counts = stage.sequences * graph.workload.batch, flow.prefill_counts(stage)
-        device = sum(
-            flow.prefill_ms(self.pricer, group.ops, counts[list(group.members)], sequences=sequences).sum()
-            for group in flow.layer_groups(stage)
-        )
-        return float(self.pricer.joined_ms(device, calls=flow.calls(stage), runs=1))
+        device = flow.stage_prefill_ms(self.pricer, graph, stage)
+        return float(self.pricer.joined_ms(device, calls=flow.calls(stage), runs=1, part=stage.role))
 
     def tpot_ms(self, graph: Graph) -> float:
         """Mean time of a decode step that all concurrent rows share."""
-        return sum(self.decode_stage_ms(graph, stage) for stage in graph.stages if stage.role in ("decoder", "head"))
+        return sum(self.decode_stage_ms(graph, stage) for stage in graph.stages if flow.decodes(stage))
 
     def decode_stage_ms(self, graph: Graph, stage: Stage) -> float:
         """Mean time of `stage` in one decode step."""
-        work, cached = graph.workload, np.array(stage.tokens)
-        rows, new_tokens = work.batch * work.concurrency, work.new_tokens
-        device = 0.0
-        for group in flow.layer_groups(stage):
-            held = cached[list(group.members)]
-            device += flow.decode_ms(self.pricer, group.ops, held, rows=rows, new_tokens=new_tokens).sum()
-        return float(self.pricer.joined_ms(device, calls=flow.calls(stage), runs=1))
+        device, steps = flow.stage_decode_ms(self.pricer, graph, stage), flow.decode_steps(stage)
+        return float(self.pricer.joined_ms(device, calls=flow.calls(stage), steps=steps, part="decode"))
 
     def kv_bytes(self, graph: Graph, *, extra_tokens: int = 0) -> float:
         """Bytes of keys and values of one request batch, after the prefill and `extra_tokens` more tokens."""
@@ -133,11 +136,11 @@ class CostModel:
             largest = max(largest, float(alive.max()))
         return largest
 
-    def predict_many(self, graph: Graph, decoder_tokens: ArrayLike, compression_ms: ArrayLike = 0.0) -> Table:
-        """Figures of many plans at once, equal to `predict` to rounding; see `table.predict_many`."""
-        from .table import predict_many
+    def table(self, graph: Graph) -> Table:
+        """Figures of many plans at once, equal to `predict` to rounding; see `cost_models.table`."""
+        from .table import Table
 
-        return predict_many(self, graph, decoder_tokens, compression_ms)
+        return Table.of(self, graph)
 
     def limits(self, graph: Graph) -> tuple[Limit, ...]:
         """The most that compression at each site of `graph` could gain; see `limits.limits`."""

@@ -27,6 +27,30 @@ DTYPE_BYTES: Mapping[str, float] = {
 }
 """Bytes of one element, by the dtype names that profiles and cost models take."""
 
+ALIASES: Mapping[str, str] = {
+    "fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp8": "float8",
+}  # fmt: skip
+"""Short names of dtypes."""
+
+PARTS = ("encoder", "projector", "decoder", "head", "decode", "passes")
+"""The parts of a request that a calibration scales: each role's prefill, the decode steps, the passes' own work."""
+
+
+def dtype_name(name: str, *, what: str = "dtype") -> str:
+    """The full name of a dtype: `bf16` is `bfloat16`.
+
+    Raises:
+        BadInput: there is none of that name; the nearest is offered.
+
+    Example:
+        >>> dtype_name("bf16"), dtype_name("int4")
+        ('bfloat16', 'int4')
+    """
+    full = ALIASES.get(name, name)
+    if full not in DTYPE_BYTES:
+        raise unknown(what, name, (*DTYPE_BYTES, *ALIASES))
+    return full
+
 
 @dataclass(frozen=True)
 class Efficiency:
@@ -58,10 +82,12 @@ class DeviceProfile:
         peak_flops: peak dense FLOPs a second by dtype.
         launch_overhead_us: fixed time of one kernel. call_overhead_us: host time of one op beside its kernels (the
             Python module around it). stage_overhead_us: host time of running one stage once (masks, checks,
-            bookkeeping). A CPU adds host time to the work, a GPU overlaps the two.
+            bookkeeping), step_overhead_us: of one decode step. A CPU adds host time to the work, a GPU overlaps them.
         causal_skips: whether causal attention saves the masked half; torch's CPU kernel skips only whole blocks of 512
             keys, so there the FLOPs of full attention are priced.
         efficiency: curves by kind of op, then by dtype or `any`.
+        scales: measured over modelled time of the device's work by part (`PARTS`), fitted on small whole models: ops
+            timed alone find warm caches, and a model copies and reshapes between them; 1 where a part is missing.
         error: (low, high) bounds of measured / predicted time, 90 % of cases.
         threads: CPU threads that a measured profile holds for, None elsewhere.
         measured: the circumstances of a measured profile, None for others.
@@ -79,7 +105,9 @@ class DeviceProfile:
     error: tuple[float, float]
     call_overhead_us: float = 0.0
     stage_overhead_us: float = 0.0
+    step_overhead_us: float = 0.0
     causal_skips: bool = True
+    scales: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     threads: int | None = None
     measured: Measured | None = None
@@ -90,12 +118,11 @@ class DeviceProfile:
         Raises:
             BadInput: an unknown dtype, or one that this device has no rate for.
         """
-        if dtype not in DTYPE_BYTES:
-            raise unknown("dtype", dtype, DTYPE_BYTES)
-        if dtype not in self.peak_flops:
+        full = dtype_name(dtype)
+        if full not in self.peak_flops:
             rates = ", ".join(sorted(self.peak_flops))
-            raise BadInput(f"device {self.name} has no peak rate for {dtype}; use one of {rates}.")
-        return self.peak_flops[dtype]
+            raise BadInput(f"device {self.name} has no peak rate for {full}; use one of {rates}.")
+        return self.peak_flops[full]
 
     def curves(self, kind: str, dtype: str) -> Efficiency:
         """The efficiency of ops of `kind` at `dtype`, else at any dtype.

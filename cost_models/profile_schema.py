@@ -11,7 +11,7 @@ from ..common.errors import BadInput
 from ..common.names import unknown
 from ..ir.op import OP_KINDS
 from .curve import Axis, Curve
-from .profile import ANY, DTYPE_BYTES
+from .profile import ANY, DTYPE_BYTES, PARTS
 
 SCHEMA_VERSION = 1
 
@@ -68,6 +68,7 @@ class Priors(Record):
     launch_overhead_us: Microseconds | None = None
     call_overhead_us: Microseconds | None = None
     stage_overhead_us: Microseconds | None = None
+    step_overhead_us: Microseconds | None = None
     causal_skips: bool | None = None
     efficiency: Curves = Field(default_factory=dict)
     error: tuple[Positive, Positive] | None = None
@@ -116,6 +117,7 @@ class DeviceRecord(Priors):
     memory_bytes: Annotated[int, Field(gt=0)]
     bandwidth_bytes_per_s: Positive
     peak_flops: Annotated[dict[str, Positive], Field(min_length=1)]
+    scales: dict[str, Positive] = Field(default_factory=dict)
     prior: str | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
     measured: MeasuredRecord | None = None
@@ -125,6 +127,12 @@ class DeviceRecord(Priors):
     def _dtypes(cls, rates: dict[str, float]) -> dict[str, float]:
         _named(rates, "dtype", tuple(DTYPE_BYTES))
         return rates
+
+    @field_validator("scales")
+    @classmethod
+    def _parts(cls, scales: dict[str, float]) -> dict[str, float]:
+        _named(scales, "part", PARTS)
+        return scales
 
     @model_validator(mode="after")
     def _circumstances(self) -> DeviceRecord:

@@ -9,14 +9,14 @@ import numpy as np
 
 from .profile import DeviceProfile
 
-# Two-sided 90 % of Student's t with as many degrees of freedom as there are held-out models.
-_STUDENT_90 = {1: 6.31, 2: 2.92, 3: 2.35, 4: 2.13}
+# Two-sided 90 % of Student's t with as many degrees of freedom as there are held-out figures.
+_STUDENT_90 = {1: 6.31, 2: 2.92, 3: 2.35, 4: 2.13, 5: 2.02, 6: 1.94, 7: 1.89, 8: 1.86, 9: 1.83, 10: 1.81, 11: 1.80}
 # A handful of models cannot show that a profile is better than this.
 _LEAST_ERROR = 0.05
 _QUIET = 0.1
 
 Models = tuple[tuple[str, float, float], ...]
-"""(name, predicted ms, measured ms) of held-out models."""
+"""(name, predicted ms, measured ms) of figures of held-out models."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Fit:
 
     Attributes:
         profile: the profile. errors: by kind of op.
-        models: (name, predicted ms, measured ms) of small models that the fit did not see.
+        models: (name, predicted ms, measured ms) of figures of small models, each by a fit that did not see the model.
         yardstick_ms: the yardstick before and after the sweep; they differ where the machine is not quiet.
         seconds: what the calibration took.
     """
@@ -52,6 +52,13 @@ def error_interval(models: Models, yardsticks: tuple[float, float]) -> tuple[flo
     spread = _STUDENT_90[min(len(logs), max(_STUDENT_90))] * float(np.sqrt(np.mean(logs**2)))
     half = max(spread, abs(float(np.log(yardsticks[1] / yardsticks[0]))), _LEAST_ERROR)
     return round(float(np.exp(-half)), 4), round(float(np.exp(half)), 4)
+
+
+def scales_words(profile: DeviceProfile) -> str:
+    """The host's times and the scales in one line."""
+    scales = ", ".join(f"{part} {scale:.2f}" for part, scale in profile.scales.items())
+    around = f"{profile.stage_overhead_us:.0f} us a stage, {profile.step_overhead_us:.0f} us a decode step"
+    return f"host: {profile.call_overhead_us:.1f} us an op, {around}; scales: {scales}"
 
 
 def yardstick_words(yardsticks: tuple[float, float]) -> str:

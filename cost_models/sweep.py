@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WIDTHS = (192, 768, 2048)
 _ROWS = (1, 8, 64, 256, 1024)
-_REPEATS = 4
+REPEATS = 4
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,16 @@ def gemm_cases(on: Bench) -> Iterator[Case]:
     """Linear maps between narrow and wide layers, from one row (decode) to two thousand (prefill)."""
     from torch import nn
 
-    for inputs, outputs in ((192, 192), (192, 768), (384, 1536), (768, 768), (768, 3072), (3072, 768), (2048, 2048)):
+    for inputs, outputs in (
+        (192, 192),
+        (192, 768),
+        (384, 1536),
+        (768, 768),
+        (768, 3072),
+        (3072, 768),
+        (2048, 2048),
+        (1536, 4096),
+    ):
         for rows in (1, 2, 4, 16, 64, 256, 1024, 2048):
             if inputs * outputs * rows <= 2048 * 2048 * 512:
                 yield _module_case(on, nn.Linear(inputs, outputs, bias=False), rows, inputs, repeats=1)
@@ -83,7 +92,7 @@ def convolution_cases(on: Bench) -> Iterator[Case]:
         module = on.module(nn.Conv2d(3, width, patch, stride=patch))
         (op,) = module_ops("patches", module)
         pixels = on.tensor(pictures, 3, side, side)
-        yield Case(op, pictures, (side // patch) ** 2, 0, _repeated(module, pixels, repeats=2), 2)
+        yield Case(op, pictures, (side // patch) ** 2, 0, repeated(module, pixels, repeats=2), 2)
 
 
 def attention_cases(on: Bench) -> Iterator[Case]:
@@ -117,9 +126,9 @@ def elementwise_cases(on: Bench) -> Iterator[Case]:
         for rows in _ROWS:
             left, right = on.tensor(1, rows, width), on.tensor(1, rows, width)
             activation, join = elementwise("activation", width, flops=8), elementwise("join", width, reads=2)
-            yield Case(activation, 1, rows, 0, _repeated(functional.silu, left), _REPEATS)
-            yield Case(activation, 1, rows, 0, _repeated(functional.gelu, left), _REPEATS)
-            yield Case(join, 1, rows, 0, _repeated(left.add, right), _REPEATS)
+            yield Case(activation, 1, rows, 0, repeated(functional.silu, left), REPEATS)
+            yield Case(activation, 1, rows, 0, repeated(functional.gelu, left), REPEATS)
+            yield Case(join, 1, rows, 0, repeated(left.add, right), REPEATS)
     for heads, rows in ((6, 64), (12, 256), (12, 640), (16, 1024)):
         yield _rotary_case(on, heads, rows)
 
@@ -133,7 +142,7 @@ def gather_cases(on: Bench) -> Iterator[Case]:
             source = on.tensor(2 * rows, width)
             index = torch.randperm(2 * rows, generator=on.generator, device=on.device)[:rows].sort().values
             op = Op("rows", "gather", elements=2 * width * ROWS)
-            yield Case(op, 1, rows, 0, _repeated(source.index_select, 0, index), _REPEATS)
+            yield Case(op, 1, rows, 0, repeated(source.index_select, 0, index), REPEATS)
 
 
 def reduction_cases(on: Bench) -> Iterator[Case]:
@@ -143,7 +152,7 @@ def reduction_cases(on: Bench) -> Iterator[Case]:
     for width in _WIDTHS:
         for rows in _ROWS:
             op = Op("norms", "reduction", flops=2 * width * ROWS, elements=width * ROWS)
-            yield Case(op, 1, rows, 0, _repeated(torch.linalg.vector_norm, on.tensor(rows, width), 2, -1), _REPEATS)
+            yield Case(op, 1, rows, 0, repeated(torch.linalg.vector_norm, on.tensor(rows, width), 2, -1), REPEATS)
 
 
 def selection_cases(on: Bench) -> Iterator[Case]:
@@ -152,7 +161,7 @@ def selection_cases(on: Bench) -> Iterator[Case]:
         for kept in (tokens // 8, tokens // 2):
             scores = on.tensor(batch, tokens)
             op = Op("top_k", "selection", ROWS, 4 * ROWS + 4 * BATCH * CONTEXT, launches=as_polynomial(3))
-            yield Case(op, batch, tokens, kept, _repeated(_highest, scores, kept), _REPEATS)
+            yield Case(op, batch, tokens, kept, repeated(highest, scores, kept), REPEATS)
 
 
 CASES: dict[str, Callable[[Bench], Iterator[Case]]] = {
@@ -168,15 +177,16 @@ CASES: dict[str, Callable[[Bench], Iterator[Case]]] = {
 """The cases of every kind of op."""
 
 
-def _highest(scores: torch.Tensor, kept: int) -> torch.Tensor:
+def highest(scores: torch.Tensor, kept: int) -> torch.Tensor:
+    """Positions (B, kept) of the highest of `scores` (B, N), ascending; earlier ones win ties."""
     order = scores.argsort(dim=-1, descending=True, stable=True)
     return order[..., :kept].sort(dim=-1).values
 
 
-def _module_case(on: Bench, module: torch.nn.Module, rows: int, width: int, *, repeats: int = _REPEATS) -> Case:
+def _module_case(on: Bench, module: torch.nn.Module, rows: int, width: int, *, repeats: int = REPEATS) -> Case:
     """A module with one op over `rows` token rows of `width` channels."""
     (op,) = module_ops("module", module)
-    return Case(op, 1, rows, 0, _repeated(on.module(module), on.tensor(1, rows, width), repeats=repeats), repeats)
+    return Case(op, 1, rows, 0, repeated(on.module(module), on.tensor(1, rows, width), repeats=repeats), repeats)
 
 
 def _attention_case(on: Bench, heads: int, width: int, tokens: int, context: int, *, causal: bool) -> Case:
@@ -185,8 +195,8 @@ def _attention_case(on: Bench, heads: int, width: int, tokens: int, context: int
     query = on.tensor(1, heads, tokens, width)
     key, value = on.tensor(1, heads, context, width), on.tensor(1, heads, context, width)
     flag = causal and tokens > 1  # one query sees all of the cache
-    run = _repeated(functional.scaled_dot_product_attention, query, key, value, None, 0.0, flag)
-    return Case(attention("core", heads, width, causal=causal), 1, tokens, context, run, _REPEATS)
+    run = repeated(functional.scaled_dot_product_attention, query, key, value, None, 0.0, flag)
+    return Case(attention("core", heads, width, causal=causal), 1, tokens, context, run, REPEATS)
 
 
 def _rotary_case(on: Bench, heads: int, rows: int, *, width: int = 64) -> Case:
@@ -196,12 +206,16 @@ def _rotary_case(on: Bench, heads: int, rows: int, *, width: int = 64) -> Case:
     cosine, sine = on.tensor(1, rows, width), on.tensor(1, rows, width)
     rotated = 2 * heads * width
     op = Op("rotary", "elementwise", 3 * rotated * ROWS, 8 * rotated * ROWS, launches=as_polynomial(10))
-    return Case(op, 1, rows, 0, _repeated(apply_rotary_pos_emb, query, key, cosine, sine), _REPEATS)
+    return Case(op, 1, rows, 0, repeated(apply_rotary_pos_emb, query, key, cosine, sine), REPEATS)
 
 
-def _repeated(function: Callable[..., Any], *arguments: Any, repeats: int = _REPEATS) -> Callable[[], object]:
+def repeated(
+    function: Callable[..., Any], *arguments: Any, repeats: int = REPEATS, **options: Any
+) -> Callable[[], object]:
+    """Calls `function` `repeats` times on the same arguments."""
+
     def run() -> None:
         for _ in range(repeats):
-            function(*arguments)
+            function(*arguments, **options)
 
     return run

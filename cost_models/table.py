@@ -1,7 +1,28 @@
-"""Predictions for many plans at once: each distinct layer is priced once for each distinct token count."""
+"""Predictions for many plans at once: each distinct layer is priced once for each token count.
+
+How a search uses it (one table a graph; everything below is vectorised over P plans and runs nothing):
+
+    table = CostModel(profile, dtype="bfloat16").table(graph)      # graph as traced, without placements
+    found = table.predict(counts)                                  # counts: (P, table.width) whole numbers
+    found.ttft_ms, found.tpot_ms, found.memory_bytes               # (P,) float64 each, see `Predictions`
+
+`counts` holds the tokens of one sequence in every layer of every stage, stages side by side in the order of
+`graph.stages`: `table.columns["decoder"]` is the slice of the decoder's layers, and `table.row(placed_graph)` is the
+row of a graph with placements. Where a plan also shrinks the cache, `kv_tokens` (P, depth) says what each numbered
+decoder layer holds after the prefill (`table.kv_row(placed_graph)`); otherwise that is what the layer processed.
+
+Rows need not be built by hand. `slots.Slots` makes them from placements:
+
+    slots = Slots.of(table, placed)                 # what may be chosen, one `Placed` each
+    found = slots.predict(chosen, dropped)          # (P, K) indices into `placed` in order of flow, -1 where a plan has
+                                                    # fewer, and (P, K) tokens that each drops of one medium
+
+An `input` placement changes how many sequences there are, so the graph that it leaves has a table of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +32,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..common.errors import BadInput
 from ..ir.graph import Graph
 from . import flow
+from .lookup import Lookup, lookups
+from .serving import closed_loop
 
 if TYPE_CHECKING:
     from .model import CostModel
@@ -18,120 +41,147 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_CHUNK = 1 << 14
+CHUNK = 1 << 13
 """Plans looked up at a time, so that memory stays flat however many there are."""
 
-_MOST_TOKENS = 1 << 24
+_MOST_TOKENS = 1 << 22
 """Look-up tables have one entry for each count up to the largest."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """Figures of P plans: float64 arrays of shape (P,), in ms and bytes."""
+class Predictions:
+    """Figures of P plans, as those of `Prediction`: float64 arrays of shape (P,)."""
 
     ttft_ms: FloatArray
     tpot_ms: FloatArray
+    latency_ms: FloatArray
+    throughput_per_s: FloatArray
     memory_bytes: FloatArray
+    kv_bytes: FloatArray
+    compression_ms: FloatArray
 
 
 @dataclass(frozen=True)
-class _Lookup:
-    """Costs of one group of equal layers, indexed by token count: device ms of prefill and decode, activation bytes."""
+class Table:
+    """The figures of one graph as a function of its layers' token counts; make it with `CostModel.table`."""
 
-    members: tuple[int, ...]
-    prefill: FloatArray
-    decode: FloatArray
-    activation: FloatArray
+    model: CostModel
+    graph: Graph
+    columns: Mapping[str, slice]
+    _lookups: tuple[Lookup, ...]
+
+    @classmethod
+    def of(cls, model: CostModel, graph: Graph) -> Table:
+        """The table of `graph`, which is as it was traced.
+
+        Raises:
+            BadInput: the graph has placements, or more tokens in a layer than a table can hold.
+        """
+        if graph.placed:
+            raise BadInput("a table is made from the uncompressed model; give the graph as it was traced.")
+        most = max(max(stage.tokens, default=0) for stage in graph.stages)
+        if most > _MOST_TOKENS:
+            raise BadInput(f"a layer of {graph.model} has {most} tokens; tables hold up to {_MOST_TOKENS}.")
+        ends = np.cumsum([0, *(len(stage.layers) for stage in graph.stages)]).tolist()
+        columns = {s.name: slice(ends[i], ends[i + 1]) for i, s in enumerate(graph.stages)}
+        found = (lookups(model.pricer, graph, s, columns[s.name].start) for s in graph.stages)
+        return cls(model, graph, columns, tuple(one for of_stage in found for one in of_stage))
+
+    @property
+    def width(self) -> int:
+        """Columns of `counts`: layers of all stages."""
+        return sum(len(stage.layers) for stage in self.graph.stages)
+
+    def row(self, graph: Graph) -> IntArray:
+        """Counts (width,) of `graph`, which is this table's with or without placements."""
+        return np.concatenate([np.array(stage.tokens, dtype=np.int64) for stage in graph.stages])
+
+    def kv_row(self, graph: Graph) -> IntArray:
+        """Tokens (depth,) that each numbered decoder layer of `graph` holds after the prefill."""
+        return np.array(graph.cached_tokens(), dtype=np.int64)
+
+    def predict(
+        self, counts: ArrayLike, compression_ms: ArrayLike = 0.0, *, kv_tokens: ArrayLike | None = None
+    ) -> Predictions:
+        """Figures of P plans.
+
+        Args:
+            counts: (P, width) whole numbers, none above the uncompressed model's.
+            compression_ms: (P,) or a scalar, the passes' own time, added to the time to first token.
+            kv_tokens: (P, depth), what the decoder's cache holds after the prefill; None is what its layers processed.
+
+        Raises:
+            BadInput: an array of another shape, or counts that are not whole numbers of the allowed range.
+        """
+        tokens = _checked(counts, "counts", self.row(self.graph))
+        held = tokens[:, self._cached] if kv_tokens is None else _checked(kv_tokens, "kv_tokens", self._cached_base)
+        added = np.asarray(compression_ms, dtype=np.float64)
+        if added.shape not in ((), (len(tokens),)) or len(held) != len(tokens):
+            shapes = f"compression_ms {added.shape} and kv_tokens {held.shape}"
+            raise BadInput(f"{shapes} must have one row for each of the {len(tokens)} plans.")
+        added = np.broadcast_to(added, len(tokens))
+        return joined(self._part(tokens[i], held[i], added[i]) for i in chunks(len(tokens)))
+
+    @property
+    def _cached(self) -> slice:
+        decoder = self.graph.decoder
+        start = self.columns["decoder"].start + decoder.first
+        return slice(start, start + decoder.depth)
+
+    @property
+    def _cached_base(self) -> IntArray:
+        return self.row(self.graph)[self._cached]
+
+    def _part(self, tokens: IntArray, held: IntArray, added: FloatArray) -> Predictions:
+        """Figures of one chunk of plans."""
+        pricer, work = self.model.pricer, self.graph.workload
+        at_decode = tokens.copy()
+        at_decode[:, self._cached] = held
+        prefill = {stage.name: np.zeros(len(tokens)) for stage in self.graph.stages}
+        decode, alive = {name: values.copy() for name, values in prefill.items()}, np.zeros(len(tokens))
+        for lookup in self._lookups:
+            counts, name = tokens[:, lookup.columns], lookup.stage.name
+            prefill[name] += lookup.prefill[counts].sum(axis=1)
+            alive = np.maximum(alive, lookup.activation[counts].max(axis=1))
+            if lookup.decode is not None:
+                decode[name] += lookup.decode[at_decode[:, lookup.columns]].sum(axis=1)
+        ttft, tpot = added.copy(), np.zeros(len(tokens))
+        for stage in self.graph.stages:
+            calls = flow.calls(stage)
+            ttft += pricer.joined_ms(prefill[stage.name], calls=calls, runs=1, part=stage.role)
+            if flow.decodes(stage):
+                steps = flow.decode_steps(stage)
+                tpot += pricer.joined_ms(decode[stage.name], calls=calls, steps=steps, part="decode")
+        serving = closed_loop(ttft, tpot, workload=work)
+        cache, answer = held.sum(axis=1), self.graph.decoder.depth * flow.answer_tokens(self.graph)
+        token_bytes = work.batch * self.graph.decoder.key_value_width * pricer.activation_bytes
+        weights = flow.weight_bytes(pricer, self.graph)
+        return Predictions(
+            ttft_ms=ttft,
+            tpot_ms=tpot,
+            latency_ms=ttft + max(work.new_tokens - 1, 0) * tpot,
+            throughput_per_s=serving.throughput_per_s,
+            memory_bytes=weights + work.concurrency * token_bytes * (cache + answer) + alive,
+            kv_bytes=token_bytes * cache,
+            compression_ms=added,
+        )
 
 
-def predict_many(model: CostModel, graph: Graph, decoder_tokens: ArrayLike, compression_ms: ArrayLike = 0.0) -> Table:
-    """Figures of P plans that differ in the decoder's token counts and in the compressors' own time.
-
-    Args:
-        model: the cost model.
-        graph: the traced graph; its own decoder counts and placements are not used.
-        decoder_tokens: (P, layers) integers, tokens of one request in each layer of the decoder stage, embeddings
-            and final norm included: `graph.decoder.tokens` of the placed graph.
-        compression_ms: (P,) or a scalar, added to the time to first token.
-
-    Raises:
-        BadInput: counts that are not (P, layers) whole numbers above zero, or another number of compression times.
-    """
-    tokens = _checked_tokens(decoder_tokens, layers=len(graph.decoder.layers))
-    added = _checked_times(compression_ms, plans=len(tokens))
-    lookups = _lookups(model, graph, tokens)
-    parts = [_summed(lookups, tokens[start : start + _CHUNK]) for start in range(0, len(tokens), _CHUNK)]
-    prefill, decode, activation = (np.concatenate(column) for column in zip(*parts, strict=True))
-    fixed_ttft, fixed_tpot, fixed_activation = _elsewhere(model, graph)
-    calls = flow.calls(graph.decoder)
-    caches = graph.workload.concurrency * _kv_bytes(model, graph, tokens)
-    return Table(
-        ttft_ms=fixed_ttft + model.pricer.joined_ms(prefill, calls=calls, runs=1) + added,
-        tpot_ms=fixed_tpot + model.pricer.joined_ms(decode, calls=calls, runs=1),
-        memory_bytes=flow.weight_bytes(model.pricer, graph) + caches + np.maximum(activation, fixed_activation),
-    )
+def joined(parts: Iterator[Predictions]) -> Predictions:
+    """Chunks of plans, one after the other."""
+    rows = [vars(part) for part in parts]
+    return Predictions(**{name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
 
 
-def _summed(lookups: list[_Lookup], tokens: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Device ms of prefill and decode, and the largest activation, of a chunk of plans."""
-    prefill, decode, activation = (np.zeros(len(tokens)) for _ in range(3))
-    for lookup in lookups:
-        counts = tokens[:, lookup.members]
-        prefill += lookup.prefill[counts].sum(axis=1)
-        decode += lookup.decode[counts].sum(axis=1)
-        activation = np.maximum(activation, lookup.activation[counts].max(axis=1))
-    return prefill, decode, activation
+def chunks(plans: int) -> Iterator[slice]:
+    """Slices of at most CHUNK plans."""
+    return (slice(start, start + CHUNK) for start in range(0, plans, CHUNK))
 
 
-def _lookups(model: CostModel, graph: Graph, tokens: IntArray) -> list[_Lookup]:
-    """Tables of every group of decoder layers, filled at the counts that occur."""
-    present = np.zeros(int(tokens.max()) + 1, dtype=np.bool_)
-    present[tokens.ravel()] = True
-    counts, work, width = np.flatnonzero(present), graph.workload, graph.decoder.width
-    sequences, rows = graph.decoder.sequences * work.batch, work.batch * work.concurrency
-    found = []
-    for group in flow.layer_groups(graph.decoder):
-        prefill = flow.prefill_ms(model.pricer, group.ops, counts, sequences=sequences)
-        decode = flow.decode_ms(model.pricer, group.ops, counts, rows=rows, new_tokens=work.new_tokens)
-        alive = flow.activation_bytes(model.pricer, group.ops, counts, sequences=sequences, width=width)
-        found.append(_Lookup(group.members, *(_spread(column, counts) for column in (prefill, decode, alive))))
-    return found
-
-
-def _spread(values: FloatArray, counts: IntArray) -> FloatArray:
-    """`values` at the indices `counts`, NaN elsewhere."""
-    table = np.full(int(counts[-1]) + 1, np.nan)
-    table[counts] = values
-    return table
-
-
-def _elsewhere(model: CostModel, graph: Graph) -> tuple[float, float, float]:
-    """(ttft ms, tpot ms, activation bytes) of the stages beside the decoder."""
-    others = [stage for stage in graph.stages if stage.role != "decoder"]
-    ttft = sum(model.stage_ms(graph, stage) for stage in others)
-    tpot = sum(model.decode_stage_ms(graph, stage) for stage in others if stage.role == "head")
-    return ttft, tpot, max((model.activation_bytes(graph, stage) for stage in others), default=0.0)
-
-
-def _kv_bytes(model: CostModel, graph: Graph, tokens: IntArray) -> FloatArray:
-    decoder = graph.decoder
-    held = tokens[:, decoder.first : decoder.first + decoder.depth].sum(axis=1)
-    cached = held + decoder.depth * flow.answer_tokens(graph)
-    elements = graph.workload.batch * decoder.key_value_width * cached
-    return np.asarray(elements * model.pricer.activation_bytes)
-
-
-def _checked_tokens(decoder_tokens: ArrayLike, *, layers: int) -> IntArray:
-    tokens = np.asarray(decoder_tokens)
-    if tokens.ndim != 2 or tokens.shape[1] != layers or not len(tokens):
-        raise BadInput(f"decoder_tokens has shape {tokens.shape}; give a row a plan and {layers} columns, one a layer.")
-    if not np.issubdtype(tokens.dtype, np.integer) or tokens.min() < 1 or tokens.max() > _MOST_TOKENS:
-        raise BadInput(f"decoder_tokens must hold whole numbers from 1 to {_MOST_TOKENS}, the tokens of each layer.")
-    return tokens.astype(np.int64, copy=False)
-
-
-def _checked_times(compression_ms: ArrayLike, *, plans: int) -> FloatArray:
-    times = np.asarray(compression_ms, dtype=np.float64)
-    if times.shape not in ((), (plans,)):
-        raise BadInput(f"compression_ms has shape {times.shape}; give one time for each of the {plans} plans.")
-    return times
+def _checked(counts: ArrayLike, name: str, base: IntArray) -> IntArray:
+    tokens = np.asarray(counts)
+    if tokens.ndim != 2 or tokens.shape[1] != len(base) or not len(tokens):
+        raise BadInput(f"{name} has shape {tokens.shape}; give a row a plan and {len(base)} columns, one a layer.")
+    if not np.issubdtype(tokens.dtype, np.integer) or tokens.min() < 0 or (tokens > base).any():
+        raise BadInput(f"{name} must hold whole numbers from 0 to the tokens of each layer of the uncompressed model.")
+    return tokens

@@ -24,7 +24,9 @@ from foveate.ir.op import OP_KINDS
     [
         ({"seconds": 1.0}, "at least 5 seconds"),
         ({"dtype": "int8"}, "cannot calibrate at dtype"),
-        ({"dtype": "float99"}, "cannot calibrate at dtype"),
+        ({"dtype": "float99"}, "unknown dtype 'float99'"),
+        ({"dtype": ["float32", "int4"]}, "cannot calibrate at dtype 'int4'"),
+        ({"dtype": []}, "at least one dtype"),
         ({"device": "tpu"}, "cannot calibrate device 'tpu'"),
     ],
 )
@@ -46,6 +48,12 @@ def test_a_stopwatch_counts_in_its_own_yardsticks() -> None:
     assert len(calls) == 5  # one round to warm up, one to see how long a round takes, three timed
 
 
+def test_a_stopwatch_keeps_the_parts_that_functions_report() -> None:
+    runs = iter(range(100))
+    found = Stopwatch("cpu", reference_ms=1.0).parts({"a": lambda: {"x": 1.0 * next(runs), "y": 3.0}}, budget=0.0)
+    assert found["a"]["x"] / found["a"]["y"] == pytest.approx(1.0)  # runs 2, 3, 4 are timed, their median is 3
+
+
 def test_a_stopwatch_scales_to_its_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     # A machine whose yardstick takes 4 ms where it took 1 ms at first runs at a quarter of its speed.
     timings = {"work": np.array([8e-3, 8e-3, 8e-3]), "yardstick": np.array([4e-3, 4e-3, 4e-3])}
@@ -57,14 +65,17 @@ def test_a_stopwatch_scales_to_its_reference(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.slow
 def test_a_short_calibration_gives_a_profile(tmp_path: Path, graph: Graph) -> None:
     lines: list[str] = []
+    journal = tmp_path / "here.partial.json"
     with fixed_threads(1):  # on a busy machine threads wait for each other
-        fit = calibrate_with_report(seconds=5.0, progress=lines.append)
+        fit = calibrate_with_report(seconds=5.0, journal=journal, progress=lines.append)
         assert torch.get_num_threads() == 1 == fit.profile.threads
     assert set(fit.errors) == set(OP_KINDS) == set(fit.profile.efficiency)
     assert fit.profile.profile == "measured"
     assert fit.profile.error[0] < 1.0 < fit.profile.error[1]
-    assert len(fit.models) == 3
+    assert len(fit.models) == 4  # first and later token of the two smallest working models
+    assert set(fit.profile.scales) == {"encoder", "projector", "decoder", "head", "decode", "passes"}
     assert any(line.startswith("gemm: ") for line in lines)
+    assert not journal.exists()
     assert load_profile(fit.profile.save(tmp_path / "here.yaml")) == fit.profile
     assert CostModel(fit.profile).predict(graph).ttft_ms > 0
 

@@ -1,19 +1,13 @@
-"""The fit recovers curves that made the samples, and host times that made the models' times."""
+"""The fit recovers curves that made the samples."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from foveate.common.errors import BadInput
-from foveate.cost_models import CostModel, DeviceProfile
 from foveate.cost_models.curve import Curve
 from foveate.cost_models.fit import Samples, fit_kind
-from foveate.cost_models.host import Toy, fit_host
-from foveate.ir.graph import Graph
 
 PEAK, BANDWIDTH = 1e11, 2e10
 
@@ -62,21 +56,3 @@ def test_too_few_samples_are_refused() -> None:
     two = np.ones(2)
     with pytest.raises(BadInput, match="6 timed cases"):
         fit_kind(Samples(two, two, two, two, two), axis="flops", peak=PEAK, bandwidth=BANDWIDTH)
-
-
-@pytest.mark.parametrize(("call", "stage"), [(12.5, 340.0), (20.0, 0.0)])
-def test_host_times_are_recovered(
-    device: DeviceProfile, build: Callable[..., Graph], call: float, stage: float
-) -> None:
-    busy = CostModel(replace(device, call_overhead_us=call, stage_overhead_us=stage))
-    toys = [Toy(f"{e}+{d}", build(encoder=e, decoder=d), lambda: None) for e, d in ((2, 3), (9, 3), (2, 12))]
-    timed = [(toy, 1e-3 * busy.predict(toy.graph).ttft_ms) for toy in toys]
-    found = fit_host(device, "float32", timed)
-    assert found.call_overhead_us == pytest.approx(call, rel=1e-3)
-    assert found.stage_overhead_us == pytest.approx(stage, rel=1e-3, abs=0.01)
-
-
-def test_host_times_are_never_negative(device: DeviceProfile, build: Callable[..., Graph]) -> None:
-    toys = [Toy(f"{e}", build(encoder=e), lambda: None) for e in (2, 9)]
-    found = fit_host(device, "float32", [(toy, 0.0) for toy in toys])
-    assert (found.call_overhead_us, found.stage_overhead_us) == (0.0, 0.0)

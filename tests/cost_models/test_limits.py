@@ -25,16 +25,17 @@ def test_the_limit_is_what_dropping_every_picture_token_gains(
 
 def test_later_sites_gain_less(device: DeviceProfile, graph: Graph) -> None:
     found = CostModel(device).limits(graph)
-    assert [limit.site for limit in found] == ["image.projector.output", "decoder.layers.1", "decoder.layers.2"]
+    assert [limit.site for limit in found] == [str(s) for s in graph.sites() if s.kind != "decoder.cache"]
+    assert {"image.projector.output", "decoder.layers.1", "decoder.layers.2"} <= {limit.site for limit in found}
     speedups = [limit.speedup for limit in found]
     assert speedups == sorted(speedups, reverse=True)
     assert speedups[-1] > 1.0
 
 
 def test_the_words_carry_the_numbers(device: DeviceProfile, graph: Graph) -> None:
-    limit = CostModel(device).limits(graph)[0]
+    limit = next(one for one in CostModel(device).limits(graph) if one.site == "image.projector.output")
     assert f"nothing at image.projector.output can beat {limit.speedup:.1f}x here" in limit.words
-    assert f"{100 * limit.stays:.0f} % of the time to first token stays, image.encoder alone takes" in limit.words
+    assert f"{100 * limit.stays:.0f} % of the time to first token stays, decoder alone takes" in limit.words
 
 
 def test_a_placed_graph_has_spent_its_limits(device: DeviceProfile, graph: Graph, place: Callable[..., Graph]) -> None:

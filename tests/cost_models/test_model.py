@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from foveate.cost_models import CostModel, DeviceProfile, load_profile
 from foveate.ir.graph import Graph
 from foveate.ir.op import Op
+from foveate.ir.polynomial import ROWS
 
 
 def _by_hand(op: Op, *, batch: int, tokens: int, context: float) -> float:
@@ -72,6 +73,16 @@ def test_quantised_weights_take_less_memory_and_leave_the_cache(device: DevicePr
     assert packed.tpot_ms < whole.tpot_ms
 
 
+@pytest.mark.parametrize(("weights", "size"), [("fp32", 4), ("bf16", 2), ("fp16", 2), ("int8", 1), ("int4", 0.5)])
+def test_weights_take_the_bytes_of_their_precision(
+    device: DeviceProfile, graph: Graph, weights: str, size: float
+) -> None:
+    found, whole = CostModel(device, weight_dtype=weights).predict(graph), CostModel(device).predict(graph)
+    assert whole.memory_bytes - found.memory_bytes == round((4 - size) * graph.parameters)
+    assert found.tpot_ms <= whole.tpot_ms
+    assert found.kv_bytes == whole.kv_bytes
+
+
 def test_a_placement_shrinks_what_follows_it_and_pays_for_itself(
     device: DeviceProfile, graph: Graph, place: Callable[..., Graph]
 ) -> None:
@@ -106,11 +117,27 @@ def test_the_interval_is_the_profiles_error(device: DeviceProfile, graph: Graph)
 
 
 def test_host_time_is_paid_by_op_and_by_stage(device: DeviceProfile, graph: Graph) -> None:
-    busy = replace(device, call_overhead_us=10.0, stage_overhead_us=100.0)
+    busy = replace(device, call_overhead_us=10.0, stage_overhead_us=100.0, step_overhead_us=70.0)
     bare, with_host = CostModel(device).predict(graph), CostModel(busy).predict(graph)
     # Encoder 1 + 2 x 7 ops, projector 1, decoder 1 + 3 x 7, head 1: 39 ops in four stages.
     assert with_host.ttft_ms - bare.ttft_ms == pytest.approx(39 * 0.01 + 4 * 0.1)
-    assert with_host.tpot_ms - bare.tpot_ms == pytest.approx(23 * 0.01 + 2 * 0.1)
+    assert with_host.tpot_ms - bare.tpot_ms == pytest.approx(23 * 0.01 + 0.07)
+
+
+def test_a_decode_step_copies_the_whole_cache(device: DeviceProfile, graph: Graph) -> None:
+    append = Op("cache", "gather", elements=2 * 128 * ROWS)
+    decoder = replace(
+        graph.decoder,
+        layers=tuple(
+            replace(layer, ops=(*layer.ops, append)) if layer.name != "embeddings" else layer
+            for layer in graph.decoder.layers
+        ),
+    )
+    stages = tuple(decoder if stage.role == "decoder" else stage for stage in graph.stages)
+    without, with_copy = (CostModel(device).predict(g) for g in (graph, replace(graph, stages=stages)))
+    # Three layers; 42.5 tokens of 128 channels at the mean step, read and written at four bytes each.
+    assert with_copy.tpot_ms - without.tpot_ms == pytest.approx(3 * (1e3 * 2 * 128 * 42.5 * 4 / 1e9 + 0.002))
+    assert with_copy.ttft_ms - without.ttft_ms == pytest.approx(3 * (1e3 * 2 * 128 * 40 * 4 / 1e9 + 0.002))
 
 
 @settings(deadline=None)

@@ -9,7 +9,7 @@ import pytest
 
 from foveate.common.errors import BadInput
 from foveate.cost_models import DeviceProfile, device_names, load_profile
-from foveate.cost_models.profile import Measured
+from foveate.cost_models.profile import Measured, dtype_name
 from foveate.ir.op import OP_KINDS
 
 EXPECTED = {
@@ -55,6 +55,17 @@ def test_a_device_without_a_dtype_says_so() -> None:
         load_profile("t4").peak("bfloat16")
 
 
+@pytest.mark.parametrize(("short", "full"), [("fp16", "float16"), ("fp32", "float32"), ("int8", "int8")])
+def test_short_names_of_dtypes_are_taken(short: str, full: str) -> None:
+    assert dtype_name(short) == full
+    assert load_profile("t4").peak(short) == load_profile("t4").peak(full)
+
+
+def test_an_unknown_dtype_offers_the_nearest() -> None:
+    with pytest.raises(BadInput, match="did you mean 'bf16'"):
+        dtype_name("bf17")
+
+
 @pytest.mark.parametrize("name", ["l4", "generic-cpu"])
 def test_a_profile_survives_its_file(tmp_path: Path, name: str) -> None:
     profile = load_profile(name)
@@ -64,6 +75,7 @@ def test_a_profile_survives_its_file(tmp_path: Path, name: str) -> None:
 def test_a_measured_profile_survives_its_file(tmp_path: Path, device: DeviceProfile) -> None:
     circumstances = Measured("a machine", "2026-01-02", {"torch": "2.13.0"})
     profile = replace(device, profile="measured", threads=2, measured=circumstances, causal_skips=False)
+    profile = replace(profile, scales={"encoder": 1.2, "passes": 0.9}, step_overhead_us=12.5)
     assert load_profile(profile.save(tmp_path / "device.yaml")) == profile
 
 
@@ -107,6 +119,10 @@ def test_a_file_may_replace_the_curves_of_one_kind(tmp_path: Path) -> None:
         (DEVICE.replace("bandwidth_bytes_per_s", "bandwith_bytes_per_s"), 7, "did you mean 'bandwidth_bytes_per_s'"),
         (DEVICE + "error: [1.5, 2]\n", 10, "low <= 1 <= high"),
         (DEVICE + "launch_overhead_us: -3\n", 10, "launch_overhead_us is -3"),
+        (DEVICE + "step_overhead_us: -3\n", 10, "step_overhead_us is -3"),
+        (DEVICE + "scales: {encodr: 1.1}\n", 10, "did you mean 'encoder'"),
+        (DEVICE + "scales: {encoder: 0}\n", 10, "scales"),
+        (DEVICE + "threads: 0\n", 10, "threads is 0"),
         (
             DEVICE + "efficiency: {gem: {any: {compute: {rows: [[1, 1]]}, memory: [[1, 1]]}}}\n",
             10,
