@@ -47,6 +47,10 @@ def trace(
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Show the flow under this plan.", show_default=False)
     ] = None,
+    trust_remote_code: Annotated[
+        bool,
+        typer.Option("--trust-remote-code", help="Let a local checkpoint's own Python define its configuration."),
+    ] = False,
     coverage: Annotated[
         bool, typer.Option("--coverage", help="Say which of transformers' multimodal model types trace.")
     ] = False,
@@ -64,7 +68,7 @@ def trace(
         return
     if model is None:
         raise BadInput("no model was named; give one, as in foveate trace qwen2_vl, or see foveate trace --help")
-    graph = traced(model, workload)
+    graph = traced(model, workload, trust_remote_code=trust_remote_code)
     if plan is not None:
         from ..ir.plan import load
         from ..runtime import resolve
@@ -92,6 +96,8 @@ def _print_coverage(format: TraceFormat) -> None:
     from ..ir.coverage import covered, page
     from ..ir.sources import multimodal_classes
 
+    if format not in (TraceFormat.TABLE, TraceFormat.JSON, TraceFormat.MARKDOWN):
+        raise BadInput(f"--coverage has no {format.value} form; choose table, json or markdown")
     found = []
     for model_type in sorted(multimodal_classes()):
         found.append(covered(model_type))
@@ -100,10 +106,8 @@ def _print_coverage(format: TraceFormat) -> None:
         print_json([{"model_type": c.model_type, "ok": c.ok, "reason": c.reason} for c in found])
     elif format is TraceFormat.MARKDOWN:
         sys.stdout.write(page(found))
-    elif format is TraceFormat.TABLE:
-        _coverage_table(found)
     else:
-        raise BadInput(f"--coverage has no {format.value} form; choose table, json or markdown")
+        _coverage_table(found)
 
 
 def _coverage_table(found: list[Coverage]) -> None:

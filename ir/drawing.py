@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ def dot(graph: Graph) -> str:
         label = "\\n".join(_words(stage, graph.workload.batch))
         lines.append(f"  {_quoted(name)} [label={_quoted(label, keep=True)}, fillcolor={_quoted(_FILLS[stage.role])}];")
     for source, target in flow.edges:
-        stream: TokenStream = flow.edges[source, target]["stream"]
-        lines.append(f"  {_quoted(source)} -> {_quoted(target)} [label={_quoted(_stream_words(stream))}];")
+        words = _stream_words(flow.edges[source, target]["streams"])
+        lines.append(f"  {_quoted(source)} -> {_quoted(target)} [label={_quoted(words)}];")
     return "\n".join([*lines, "}", ""])
 
 
@@ -42,7 +43,7 @@ def svg(graph: Graph) -> str:
         '<path d="M0,0 L8,4 L0,8 z"/></marker></defs>',
     ]
     for source, target in flow.edges:
-        parts.append(_arrow(places[source], places[target], _stream_words(flow.edges[source, target]["stream"])))
+        parts.append(_arrow(places[source], places[target], _stream_words(flow.edges[source, target]["streams"])))
     for name in flow.nodes:
         parts.append(_box(places[name], flow.nodes[name]["stage"], graph.workload.batch))
     return "\n".join([*parts, "</svg>", ""])
@@ -93,9 +94,13 @@ def _words(stage: Stage, batch: int) -> list[str]:
     return [stage.name, f"{layers}{stage.mixing}", work]
 
 
-def _stream_words(stream: TokenStream) -> str:
-    grid = "" if stream.layout.grid is None else " (" + "x".join(map(str, stream.layout.grid)) + ")"
-    return f"{stream.sequences} x {stream.layout.total}{grid}"
+def _stream_words(streams: Sequence[TokenStream]) -> str:
+    """`2 x 576 (1x24x24)`, joined by plus signs where media are laid out differently."""
+    words = []
+    for stream in streams:
+        grid = "" if stream.layout.grid is None else " (" + "x".join(map(str, stream.layout.grid)) + ")"
+        words.append(f"{stream.sequences} x {stream.layout.total}{grid}")
+    return " + ".join(words)
 
 
 def _quoted(text: str, *, keep: bool = False) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from .layout import Layout
 from .parameters import parameter_shares, total_parameters
 from .prompt import KINDS as _KINDS
 from .prompt import prompt
+from .recording.experts import run_together
 from .recording.recorder import Recorder, recording
 from .recording.repeats import Instruments
 from .recording.replay import Replayer
@@ -35,6 +37,7 @@ class Tracer:
 
     def __init__(self, model: nn.Module, row: Row, workload: Workload) -> None:
         self.model, self.row, self.workload = model.eval(), row, workload
+        run_together(model, "grouped_mm")
         self.instruments = Instruments(model)
         self.media: dict[str, Media] = {}
 
@@ -58,7 +61,8 @@ class Tracer:
             for stage, draft in drafts.items()
         )
         media = {m: _with_layouts(m, found, drafts, self.workload) for m, found in media.items()}
-        layouts = {m: _one_layout(m, found.layouts or ()) for m, found in media.items()}
+        layouts = {m: found.layouts or (Layout(0),) for m, found in media.items()}
+        one = {m: found[0].without_prefix() for m, found in layouts.items() if len(set(found)) == 1}
         return Graph(
             model=name,
             model_type=model_type,
@@ -66,7 +70,8 @@ class Tracer:
             workload=self.workload,
             stages=stages,
             streams=_streams(stages, media, layouts),
-            layouts={m: layout.without_prefix() for m, layout in layouts.items()},
+            layouts=one,
+            mixed={m: tuple(layout.without_prefix() for layout in f) for m, f in layouts.items() if m not in one},
             idle_parameters=total_parameters(self.model) - sum(stage.parameters for stage in stages),
         )
 
@@ -76,7 +81,7 @@ class Tracer:
 
         with shapes_only(), FlopCounterMode(display=False) as counter:
             media = {m: self.media[m] for m in self.workload.modalities}
-            _batched_experts(self.model)
+            run_together(self.model, "batched_mm")
             self.model.requires_grad_(False)  # the counter's module tracker hooks gradients
             self._forward(media)
         return int(counter.get_total_flops())
@@ -85,12 +90,18 @@ class Tracer:
         """The arguments and layouts of one modality; layouts that no rule gives are read off a run of the encoder."""
         found = self.row.media(self.model, modality, self.workload)
         if found.layouts is None and self.row.placeholder(modality) is not None:
-            counts = self._feature_counts(modality, found.arguments)
+            counts = [
+                count
+                for alone in self.workload.alone(modality)
+                for count in self._feature_counts(
+                    modality, self.row.media(self.model, modality, alone).arguments, alone
+                )
+            ]
             found = replace(found, layouts=tuple(square_layout(count) for count in counts))
             recorder.fresh()
         return found
 
-    def _feature_counts(self, modality: str, arguments: dict[str, Any]) -> list[int]:
+    def _feature_counts(self, modality: str, arguments: dict[str, Any], workload: Workload) -> list[int]:
         """Tokens that each medium makes, by the model's own `get_*_features`."""
         holders = [getattr(self.model, "model", None), self.model]
         function = next((f for h in holders if (f := getattr(h, f"get_{modality}_features", None))), None)
@@ -100,7 +111,7 @@ class Tracer:
         result = function(**{name: value for name, value in arguments.items() if name in taken})
         features = getattr(result, "pooler_output", None)
         features = getattr(result, "last_hidden_state", result) if features is None else features
-        return _counts(features, _media_count(self.workload, modality))
+        return _counts(features, _media_count(workload, modality))
 
     def _drafts(self, media: dict[str, Media], recorder: Recorder) -> dict[str, Draft]:
         """A draft of each stage, media stages from runs of their own where there are several modalities."""
@@ -109,7 +120,9 @@ class Tracer:
         runs = [((m,), {m: found}) for m, found in media.items()] if len(media) > 1 else []
         for modalities, carried in [*runs, (tuple(media), media)]:
             whole = len(carried) == len(media)
-            roots = self.row.roots(self.model, next(iter(modalities), "image"))
+            roots: dict[str, list[str]] = {}
+            for modality in modalities or ("image",):
+                roots |= self.row.roots(self.model, modality)
             self._forward(carried)
             assembler = Assembler(recorder.fresh(), roots, replayer)
             for stage in roots:
@@ -128,14 +141,6 @@ class Tracer:
     def prompt(self, media: dict[str, Media]) -> tuple[torch.Tensor, torch.Tensor]:
         """See `prompt`."""
         return prompt(self.row, media, self.workload.text_tokens)
-
-
-def _batched_experts(model: nn.Module) -> None:
-    """Let mixtures of experts run as batched products, the form that torch's flop counter knows."""
-    for module in model.modules():
-        config: Any = getattr(module, "config", None)
-        if getattr(config, "_experts_implementation", None) is not None:
-            config._experts_implementation = "batched_mm"
 
 
 def _order(stage: str) -> tuple[int, str]:
@@ -166,13 +171,6 @@ def _counts(output: Any, media: int) -> list[int]:
 def _media_count(workload: Workload, modality: str) -> int:
     counts = {"image": sum(i.count for i in workload.images), "video": len(workload.videos)}
     return counts.get(modality, len(workload.audio_seconds))
-
-
-def _one_layout(modality: str, layouts: tuple[Layout, ...]) -> Layout:
-    """The one layout that all media of a modality share."""
-    if len(set(layouts)) > 1:
-        raise BadInput(f"the workload mixes {modality} sizes that this model lays out differently; give one size")
-    return layouts[0] if layouts else Layout(0)
 
 
 def _with_layouts(modality: str, media: Media, drafts: dict[str, Draft], workload: Workload) -> Media:
@@ -207,26 +205,29 @@ def _stage(name: str, draft: Draft, parameters: int, selected: int | None) -> St
     )
 
 
-def _streams(stages: tuple[Stage, ...], media: dict[str, Media], layouts: dict[str, Layout]) -> tuple[TokenStream, ...]:
-    """Encoder to projector to decoder for each modality, then decoder to head."""
+def _streams(
+    stages: tuple[Stage, ...], media: dict[str, Media], layouts: dict[str, tuple[Layout, ...]]
+) -> tuple[TokenStream, ...]:
+    """Encoder to projector to decoder for each modality, one stream for each layout, then decoder to head."""
     found: list[TokenStream] = []
     by_name = {stage.name: stage for stage in stages}
     decoder = by_name["decoder"]
-    for modality, layout in layouts.items():
+    for modality, every in layouts.items():
         encoder, projector = by_name.get(f"{modality}.encoder"), by_name.get(f"{modality}.projector")
-        count = len(media[modality].layouts or ())
         if encoder is not None and projector is not None:
-            inside = _inside(encoder, projector, layout)
+            inside = _inside(encoder, every[0])
             found.append(TokenStream(encoder.name, projector.name, encoder.sequences, encoder.width, inside))
         source = projector or encoder
-        if source is not None:
+        if source is None:
+            continue
+        for layout, count in Counter(every if media[modality].layouts else ()).items():
             found.append(TokenStream(source.name, "decoder", count, decoder.width, layout))
     if "head" in by_name:
         found.append(TokenStream("decoder", "head", 1, decoder.width, Layout(1)))
     return tuple(found)
 
 
-def _inside(encoder: Stage, projector: Stage, layout: Layout) -> Layout:
+def _inside(encoder: Stage, layout: Layout) -> Layout:
     """What flows from the encoder: its own tokens, those that never reach the decoder as a prefix."""
     tokens = encoder.tokens[-1]
     if layout.count <= tokens < layout.count + 8:

@@ -27,21 +27,28 @@ def parameter_shares(model: nn.Module, row: Row, stages: Collection[str], media:
     idle = _idle_modules(model, row, media)
     shares: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
+        if name.startswith(idle):
+            continue
         home = next((stage for module, stage in prefixes if name.startswith(f"{module}.") or not module), "")
         if not home and "embed_tokens" in name:
             home = "decoder"
         if home in stages:
             shares[home] += parameter.numel()
-        elif media and (home or not name.startswith(idle)):
+        elif media:
             shares[rest] += parameter.numel()
     return dict(shares)
 
 
 def _idle_modules(model: nn.Module, row: Row, media: Collection[str]) -> tuple[str, ...]:
-    """Name prefixes of the towers of modalities that the workload lacks."""
-    used = {name for modality in media for name in row.encoders(model, modality)}
+    """Name prefixes of what serves only modalities that the workload lacks."""
+    used = {name for modality in media for name in _own_modules(model, row, modality)}
     others = [modality for modality in row.modalities(model) if modality not in media]
-    return tuple(f"{name}." for modality in others for name in row.encoders(model, modality) if name not in used)
+    return tuple(f"{name}." for modality in others for name in _own_modules(model, row, modality) if name not in used)
+
+
+def _own_modules(model: nn.Module, row: Row, modality: str) -> list[str]:
+    """Modules of the stages of one modality alone."""
+    return [name for stage, names in row.roots(model, modality).items() if stage.startswith(modality) for name in names]
 
 
 def total_parameters(model: nn.Module) -> int:

@@ -72,7 +72,10 @@ def _named(name: str) -> Any:
 
 
 def processor_settings(source: Any) -> dict[str, Any]:
-    """The picture processor's settings beside a checkpoint or in a preset; empty where they are not known."""
+    """The picture processor's settings beside a checkpoint or in a preset; empty where they are not known.
+
+    Those of a clip stand under `video_processor`.
+    """
     if not isinstance(source, (str, os.PathLike)):
         return {}
     path = Path(source)
@@ -82,7 +85,7 @@ def processor_settings(source: Any) -> dict[str, Any]:
             values = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        return dict(values.get("image_processor") or values)
+        return {**(values.get("image_processor") or values), "video_processor": values.get("video_processor") or {}}
     if not path.exists() and os.fspath(source) in _preset_names():
         from .presets import preset
 
@@ -121,7 +124,10 @@ def config_of(values: Any, source: str) -> Any:
     if not isinstance(values, dict) or "model_type" not in values:
         raise BadInput(f"{source} has no model_type; a checkpoint's config.json is expected")
     if "auto_map" in values:
-        raise BadInput(f"{source} asks for code of its own (auto_map), which foveate does not run")
+        raise BadInput(
+            f"{source} asks for code of its own (auto_map), which foveate does not run; "
+            "foveate trace --trust-remote-code lets it define the configuration"
+        )
     if values["model_type"] not in CONFIG_MAPPING:
         raise BadInput(f"{source}: transformers knows no model type {values['model_type']!r}; is it up to date?")
     try:
@@ -183,5 +189,6 @@ def _on_meta(model_class: Any, config: Any) -> nn.Module:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of an error's message, without the advice that a colon at its end announces."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line.rpartition(". ")[0] or line if line.endswith(":") else line

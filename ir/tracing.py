@@ -55,7 +55,8 @@ def trace(
         source, config = getattr(source, "thinker", config.thinker_config), config.thinker_config
     import torch
 
-    row = row_of(config, processor_settings(model))
+    # A live model that was loaded from a folder has its processor's settings there.
+    row = row_of(config, processor_settings(model if named else getattr(config, "_name_or_path", "") or None))
     request = Workload.parse(workload) if isinstance(workload, str) else workload
     with torch.inference_mode(mode=False):  # a caller's inference mode would hide operations from the recorder
         built = copied_on_meta(source) if hasattr(source, "modules") else built_on_meta(config)
@@ -73,6 +74,9 @@ def _checked(workload: Workload | None, row: Row, model: Any, config: Any) -> Wo
         if modality not in taken:
             offered = ", ".join(taken)
             raise BadInput(f"the workload has {modality}, which {config.model_type} does not take (it takes {offered})")
+    if row.together(workload.modalities) != workload.modalities:
+        mixed = " and ".join(workload.modalities)
+        raise BadInput(f"{config.model_type} cannot take {mixed} in one request; give the workload one of them")
     return workload
 
 

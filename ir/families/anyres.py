@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..layout import Layout
 from ..workload import Workload
-from .inputs import channels, numbers, pictures, shape, side_of, vision_config
+from .inputs import channels, numbers, of_one_size, pictures, shape, side_of, vision_config
 from .row import Media, Row
 from .table import row
 
@@ -45,8 +46,10 @@ class AnyResolution(Row):
         vision = vision_config(self.config)
         side = side_of(vision)[0]
         if modality == "video":
-            frames = [(v.frames, channels(vision), side, side) for v in workload.videos]
-            return Media({"pixel_values_videos": shape(len(frames), *frames[0])})
+            frames = of_one_size([v.frames for v in workload.videos], "clip")
+            pixels = shape(len(workload.videos), frames, channels(vision), side, side)
+            clip = self.clip(frames, side // vision.patch_size)
+            return Media({"pixel_values_videos": pixels}, None if clip is None else (clip,) * len(workload.videos))
         sizes = pictures(workload)
         grids = [tiling(size, self.config.image_grid_pinpoints, side) for size in sizes]
         most = max(r * c + 1 for r, c in grids)
@@ -55,6 +58,14 @@ class AnyResolution(Row):
             "image_sizes": numbers([list(size) for size in sizes]),
         }
         return Media(arguments, self.layouts(sizes, grids))
+
+    def clip(self, frames: int, patches: int) -> Layout | None:
+        """The pooled grids of a clip's frames of patches x patches (LLaVA-NeXT-Video); others tell by their encoder."""
+        stride = getattr(self.config, "spatial_pool_stride", None)
+        if stride is None:
+            return None
+        cells = math.ceil(patches / stride)
+        return Layout(frames * cells * cells, (frames, cells, cells))
 
     def layouts(self, sizes: list[tuple[int, int]], grids: list[tuple[int, int]]) -> tuple[Layout, ...] | None:
         """Base patches and unpadded patches; one newline a row."""
@@ -74,6 +85,11 @@ class OneVision(AnyResolution):
     """LLaVA-OneVision: as above, shrunk bilinearly to at most `anyres_max_N` tiles."""
 
     model_types: ClassVar[tuple[str, ...]] = ("llava_onevision",)
+
+    def clip(self, frames: int, patches: int) -> Layout:
+        """Frames shrunk to half the side, and one newline after the clip."""
+        cells = math.ceil(patches / 2)
+        return Layout(frames * cells * cells, (frames, cells, cells), separators=1)
 
     def layouts(self, sizes: list[tuple[int, int]], grids: list[tuple[int, int]]) -> tuple[Layout, ...] | None:
         """As the processor counts them."""

@@ -15,7 +15,16 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
             kind: {"rope_type": "default", "rope_theta": 10000.0} for kind in ("full_attention", "sliding_attention")
         }
     },
-    "deepseek_ocr2": {"text_config.mlp_layer_types": ("dense", "sparse")},
+    "deepseek_ocr2": {
+        "text_config.mlp_layer_types": ("dense", "sparse"),
+        "text_config.num_experts_per_tok": 6,
+        "vision_config.encoder_config.hidden_size": 896,
+        "vision_config.encoder_config.intermediate_size": 4864,
+        "vision_config.encoder_config.num_hidden_layers": 24,
+        "vision_config.encoder_config.num_attention_heads": 14,
+        "vision_config.encoder_config.num_key_value_heads": 2,
+        "vision_config.encoder_config.layer_types": ["full_attention"] * 24,
+    },
     "emu3": {"vocabulary_map": "visual token"},
     "gemma3": {"vision_config.image_size": 896, "vision_config.patch_size": 14},
     "gemma4": {"vision_config": {}, "audio_config": {}},
@@ -30,6 +39,7 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
         "vision_config.image_size": 384,
         "vision_config.patch_size": 16,
         "deepstack_layer_map": [[-19, 9], [-13, 6], [-7, 3], [-1, 0]],
+        "image_grid_pinpoints": [[384, 768], [768, 384], [768, 768], [384, 1152], [1152, 384]],
     },
     "hunyuan_vl": {
         "text_config.head_dim": 128,
@@ -44,23 +54,39 @@ COMPLETIONS: dict[str, dict[str, Any]] = {
     },
     "qwen2_5_omni_thinker": {"vision_start_token_id": 151652, "vision_end_token_id": 151653},
     "ovis2": {"hidden_size": 4096},
-    "qwen3_omni_moe_thinker": {"vision_start_token_id": 151652, "vision_end_token_id": 151653},
+    "qwen3_omni_moe_thinker": {
+        "vision_start_token_id": 151652,
+        "vision_end_token_id": 151653,
+        "text_config.num_attention_heads": 32,
+        "text_config.head_dim": 128,
+    },
     "qwen3_omni_moe": {
         "thinker_config.vision_start_token_id": 151652,
         "thinker_config.vision_end_token_id": 151653,
+        "thinker_config.text_config.num_attention_heads": 32,
+        "thinker_config.text_config.head_dim": 128,
     },
     "qwen2_vl": {"vision_config.hidden_size": 8192},
     "qwen2_5_omni": {
         "thinker_config.vision_start_token_id": 151652,
         "thinker_config.vision_end_token_id": 151653,
     },
-    "qwen4_exp": {"text_config.indexer_budget": 2048, "text_config.indexer_compress_ratio": 4},
+    "qwen4_exp": {
+        "text_config.indexer_n_heads": 16,
+        "text_config.indexer_kv_heads": 1,
+        "text_config.indexer_head_dim": 256,
+        "text_config.indexer_budget": 2048,
+        "text_config.indexer_compress_ratio": 4,
+    },
     "shieldgemma2": {"vision_config.image_size": 896, "vision_config.patch_size": 14},
     "step3p7": {"text_config.sliding_window": 512},
     "smolvlm": {"vision_config.image_size": 364, "vision_config.patch_size": 14},
     "t5gemma2": {"encoder.vision_config.image_size": 896, "encoder.vision_config.patch_size": 14},
 }
-"""Values by model type and dotted name, as the family's published checkpoints have them."""
+"""Values by model type and dotted name, as the family's published checkpoints have them.
+
+Those of qwen4_exp, which has no published checkpoint, are the least that its own checks agree with.
+"""
 
 _FIRST_PLACEHOLDER = 11
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..layout import Layout
 from ..workload import Workload
-from .inputs import channels, numbers, pictures, shape, side_of, vision_config
+from .inputs import channels, numbers, of_one_size, pictures, shape, side_of, vision_config
 from .row import Media, Row, signature
 from .table import row
 
@@ -191,7 +191,7 @@ class QFormer(Row):
         layouts = tuple([Layout(queries)] * sizes[0])
         if modality == "video":
             self.config.video_token_id = self.config.video_token_index = self.placeholder(modality)
-            sizes = (len(workload.videos), workload.videos[0].frames)
+            sizes = (len(workload.videos), of_one_size([v.frames for v in workload.videos], "clip"))
             layouts = tuple(Layout(queries * v.frames) for v in workload.videos)
         arguments: dict[str, Any] = {"pixel_values": shape(*sizes, channels(vision_config(self.config)), *side)}
         if "qformer_input_ids" in signature(model):

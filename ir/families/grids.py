@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..layout import Layout
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+Resize = Callable[..., tuple[int, int]]
+"""(height, width) and the keywords factor, least and most to a new (height, width)."""
+
 _MIN_PIXELS, _MAX_PIXELS = 56 * 56, 28 * 28 * 1280
 
 LIMITS: dict[str, tuple[int, int]] = {
@@ -23,6 +27,8 @@ LIMITS: dict[str, tuple[int, int]] = {
     "glm4v": (112 * 112 // 2, 28 * 28 * 15000 // 2),
     "glm46v": (112 * 112 // 2, 28 * 28 * 15000 // 2),
     "glm4v_moe": (112 * 112 // 2, 28 * 28 * 15000 // 2),
+    "glm5_next": (16 * 28 * 28, 8000 * 28 * 28),
+    "glmga": (112 * 112 // 2, 28 * 28 * 15000 // 2),
     "hunyuan_vl": (512 * 512, 2048 * 2048),
     "minimax_m3_vl": (4 * 28 * 28, 451584),
     "paddleocr_vl": (384 * 384, 1536 * 1536),
@@ -46,6 +52,9 @@ def pixel_limits(config: Any, modality: str, frames: int, processor: Mapping[str
     """Least and most pixels of a picture or frame: the checkpoint's own processor settings, else the defaults."""
     kind = str(config.model_type)
     if modality == "video":
+        clip = (processor.get("video_processor") or {}).get("size") or {}
+        if clip.get("shortest_edge") and clip.get("longest_edge") and kind not in VOLUME_LIMITS:
+            return int(clip["shortest_edge"]), int(clip["longest_edge"])
         if kind in VOLUME_LIMITS:
             least, most = VOLUME_LIMITS[kind]
             return least // frames, most // frames
@@ -72,6 +81,28 @@ def smart_resize(height: int, width: int, *, factor: int, least: int, most: int)
     return tall, wide
 
 
+def covering(height: int, width: int, *, factor: int, least: int, most: int) -> tuple[int, int]:
+    """The smallest size in whole multiples of `factor` that holds the picture, scaled to `least` to `most` pixels.
+
+    The rule of GLM-5's processor: the content keeps its aspect ratio and what is left of the canvas is padding.
+    """
+
+    def canvas(tall: int) -> tuple[int, int]:
+        wide = max(1, math.floor(width * tall / height))
+        return -(-tall // factor) * factor, -(-wide // factor) * factor
+
+    def pixels(tall: int) -> int:
+        return math.prod(canvas(tall))
+
+    tall, wide = -(-height // factor) * factor, -(-width // factor) * factor
+    if tall * wide < least:
+        grow = math.sqrt(least / (height * width))
+        tall, wide = (-(-math.ceil(side * grow) // factor) * factor for side in (height, width))
+    if tall * wide <= most:
+        return tall, wide
+    return canvas(bisect.bisect_right(range(1, height + 1), most, key=pixels))
+
+
 def merge_of(config: Any) -> int:
     """Patches along one side that the merger joins."""
     vision = vision_config(config)
@@ -86,18 +117,25 @@ def patch_of(config: Any) -> int:
     return int(patch[0] if isinstance(patch, (list, tuple)) else patch)
 
 
-def grid_media(row: Row, modality: str, workload: Workload) -> Media:
-    """Flattened patches (patches, channels x time x height x width) and one grid row for each medium."""
+def grid_media(
+    row: Row, modality: str, workload: Workload, *, merge: int | None = None, resize: Resize | None = None
+) -> Media:
+    """Flattened patches (patches, channels x time x height x width) and one grid row for each medium.
+
+    `merge` patches along one side become a token, by default as many as the configuration says; `resize` is the
+    processor's rule for pictures, by default `smart_resize`.
+    """
     config = row.config
     vision = vision_config(config)
-    merge, patch = merge_of(config), patch_of(config)
+    merge, patch = merge or merge_of(config), patch_of(config)
     frames_joined = int(first(vision, "temporal_patch_size", default=1))
     grids = []
     sizes = pictures(workload) if modality == "image" else [(v.height, v.width) for v in workload.videos]
     for number, (height, width) in enumerate(sizes):
         shown = 1 if modality == "image" else workload.videos[number].frames
         least, most = pixel_limits(config, modality, shown, row.processor)
-        tall, wide = smart_resize(height, width, factor=patch * merge, least=least, most=most)
+        fit = resize if resize is not None and modality == "image" else smart_resize
+        tall, wide = fit(height, width, factor=patch * merge, least=least, most=most)
         frames = 1 if modality == "image" else max(1, -(-shown // frames_joined))
         grids.append((frames, tall // patch, wide // patch))
     name = "pixel_values" if modality == "image" else "pixel_values_videos"
@@ -123,10 +161,9 @@ class VideoLlama3(Row):
     def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
         """Patches, grids and merge sizes."""
         merge = 1 if modality == "image" else 2
-        found = grid_media(self, modality, workload)
-        grids = [tuple(grid) for grid in found.arguments[f"{modality}_grid_thw"].tolist()]
-        found.arguments[f"{modality}_merge_sizes"] = numbers([merge] * len(grids))
-        return Media(found.arguments, tuple(merged(grid, merge) for grid in grids))
+        found = grid_media(self, modality, workload, merge=merge)
+        count = len(found.arguments[f"{modality}_grid_thw"])
+        return Media({**found.arguments, f"{modality}_merge_sizes": numbers([merge] * count)}, found.layouts)
 
 
 @row
@@ -186,7 +223,7 @@ class OmniThinker(Row):
 class Glm4v(FramesApart):
     """GLM-4V and its kin: frames apart, and the picture's placeholder for clips as well."""
 
-    model_types: ClassVar[tuple[str, ...]] = ("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga", "glm5_next")
+    model_types: ClassVar[tuple[str, ...]] = ("glm4v", "glm46v", "glm4v_moe", "glm_ocr", "glmga")
 
     def placeholder(self, modality: str) -> int | None:
         """`image_token_id` for both."""
@@ -195,6 +232,17 @@ class Glm4v(FramesApart):
     def together(self, modalities: tuple[str, ...]) -> tuple[str, ...]:
         """Pictures and clips exclude each other in one call, since they share their placeholder."""
         return modalities[:1]
+
+
+@row
+class Glm5(Glm4v):
+    """GLM-5: pictures are padded to whole tokens and never stretched."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("glm5_next",)
+
+    def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
+        """Patches and grids of the padded canvas."""
+        return grid_media(self, modality, workload, resize=covering)
 
 
 @row

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...common.errors import BadInput
 from ..layout import Layout
@@ -11,6 +12,8 @@ from .row import Media, Row, signature
 
 if TYPE_CHECKING:
     from torch import nn
+
+Medium = TypeVar("Medium")
 
 
 def shape(*sizes: int) -> Any:
@@ -83,9 +86,15 @@ def channels(vision: Any) -> int:
     return int(first(vision, "num_channels", "in_channels", "in_chans", default=3))
 
 
-def refuse_unequal(modality: str) -> BadInput:
-    """The error for media of several sizes in one workload."""
-    return BadInput(f"the workload mixes {modality} sizes that this model lays out differently; give one size")
+def of_one_size(media: Sequence[Medium], modality: str) -> Medium:
+    """The first medium, where all are alike: for families that stack them in one tensor.
+
+    Raises:
+        BadInput: they differ.
+    """
+    if len(set(media)) > 1:
+        raise BadInput(f"this model stacks every {modality} of a request in one tensor; give one size in the workload")
+    return media[0]
 
 
 def square_layout(count: int, *, prefix: int = 0) -> Layout:

@@ -14,7 +14,7 @@ from .table import row
 if TYPE_CHECKING:
     from torch import nn
 
-_CLASS_TOKENS = {"clip_vision_model": 1, "siglip_vision_model": 0}
+_CLASS_TOKENS = {"clip_vision_model": 1, "dinov2": 1, "siglip_vision_model": 0}
 """Towers of fixed size, and how many class tokens each puts before its patches."""
 
 
@@ -37,7 +37,8 @@ class Pixtral(Row):
         """pixel_values (pictures, channels, height, width), padded to the largest, with each picture's size."""
         vision = vision_config(self.config)
         patch, merge = int(vision.patch_size), self.merge()
-        sizes = [longest_edge(size, longest=side_of(vision)[0], factor=patch * merge) for size in pictures(workload)]
+        longest = int((self.processor.get("size") or {}).get("longest_edge") or side_of(vision)[0])
+        sizes = [longest_edge(size, longest=longest, factor=patch * merge) for size in pictures(workload)]
         tall, wide = max(h for h, _ in sizes), max(w for _, w in sizes)
         arguments = {
             "pixel_values": shape(len(sizes), channels(vision), tall, wide),
@@ -102,7 +103,15 @@ class Fuyu(Row):
     def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
         """pixel_values (1, patches, channels x patch x patch); a picture is padded to whole patches."""
         patch = int(self.config.patch_size)
-        grids = [(-(-h // patch), -(-w // patch)) for h, w in pictures(workload)]
+        sizes = [_fitted(size, self.processor.get("size") or {}) for size in pictures(workload)]
+        grids = [(-(-h // patch), -(-w // patch)) for h, w in sizes]
         rows = sum(h * w for h, w in grids)
         arguments = {"pixel_values": shape(1, rows, int(self.config.num_channels) * patch * patch)}
         return Media(arguments, tuple(Layout.image(h, w) for h, w in grids))
+
+
+def _fitted(size: tuple[int, int], window: dict[str, int]) -> tuple[int, int]:
+    """The size scaled down to fit the window that the processor pads pictures to, by default 1080 x 1920."""
+    height, width = size
+    scale = min(window.get("height", 1080) / height, window.get("width", 1920) / width, 1)
+    return int(height * scale), int(width * scale)

@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 from ..layout import Layout
 from ..workload import Workload
 from .grids import grid_media, merge_of, merged, patch_of, pixel_limits, smart_resize
-from .inputs import channels, first, numbers, pictures, shape, side_of, vision_config
+from .inputs import channels, first, numbers, of_one_size, pictures, shape, side_of, vision_config
 from .row import Media, Row
 from .table import row
 
 if TYPE_CHECKING:
     from torch import nn
-
-_GEMMA4_TOKENS, _GEMMA4_FRAME_TOKENS = 280, 70
-"""Most tokens of a picture and of a frame, by the processors' defaults."""
 
 
 @row
@@ -70,7 +67,7 @@ class VideoLlava(Row):
             return Media(
                 {"pixel_values_images": shape(count, 3, height, width)}, tuple([Layout.image(side, side)] * count)
             )
-        frames = workload.videos[0].frames
+        frames = of_one_size([v.frames for v in workload.videos], "clip")
         pixels = shape(len(workload.videos), frames, 3, height, width)
         prefixed = Layout(frames * (side * side + 1))
         return Media({"pixel_values_videos": pixels}, tuple([prefixed] * len(workload.videos)))
@@ -175,49 +172,6 @@ class Molmo2(Row):
     def placeholder(self, modality: str) -> int | None:
         """The id of an image patch."""
         return int(first(self.config, "image_patch_id", "image_token_id", default=151938))
-
-
-@row
-class Gemma4(Row):
-    """Gemma 4: patches with their positions, pooled three by three; sound frames before channels."""
-
-    model_types: ClassVar[tuple[str, ...]] = ("gemma4", "gemma4_unified")
-
-    def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
-        """pixel_values (pictures, patches, channels x patch x patch) with (column, row) of each patch."""
-        import torch
-
-        if modality == "audio":
-            from .sound import frame_mask, mel_bins
-
-            real = [round(100 * seconds) for seconds in workload.audio_seconds]
-            bins = 640 if self.config.model_type == "gemma4_unified" else mel_bins(self.config)
-            arguments = {"input_features": shape(len(real), max(real), bins)}
-            return Media({**arguments, "input_features_mask": frame_mask(max(real), real).bool()})
-        patch, pool = patch_of(self.config), int(first(vision_config(self.config), "pooling_kernel_size", default=3))
-        unit = patch * pool
-        still = modality == "image"
-        sizes = pictures(workload) if still else [(v.height, v.width) for v in workload.videos]
-        most = _GEMMA4_TOKENS if still else _GEMMA4_FRAME_TOKENS
-        tall, wide = smart_resize(*sizes[0], factor=unit, least=unit * unit, most=most * unit * unit)
-        if self.config.model_type == "gemma4_unified":  # no tower: the pooled patches themselves
-            patch, pool = unit, 1
-        rows, columns = tall // patch, wide // patch
-        count = len(sizes) if still else sum(v.frames for v in workload.videos)
-        places = torch.stack(torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="xy"), dim=-1)
-        positions = places.reshape(1, -1, 2).expand(count, -1, -1).contiguous()
-        width = 3 * patch * patch
-        layout = merged((1, rows, columns), pool)
-        if still:
-            pixels = shape(count, rows * columns, width)
-            return Media({"pixel_values": pixels, "image_position_ids": positions}, tuple([layout] * count))
-        frames = workload.videos[0].frames
-        arguments = {
-            "pixel_values_videos": shape(count, rows * columns, width),
-            "video_position_ids": positions,
-            "num_frames_per_video": numbers([v.frames for v in workload.videos]),
-        }
-        return Media(arguments, tuple(merged((frames, rows, columns), pool) for _ in sizes))
 
 
 @row

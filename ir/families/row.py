@@ -143,8 +143,10 @@ class Row:
         return False
 
     def selected(self, depth: int) -> int | None:
-        """0-based encoder layer whose output is projected; None where no single one is, or there are no layers."""
+        """0-based encoder layer whose output is projected; the earliest of several; None where there are none."""
         index = getattr(self.config, "vision_feature_layer", None)
+        if isinstance(index, (list, tuple)):
+            return min(int(each) - 1 if each >= 0 else depth + int(each) for each in index)
         if isinstance(index, int):
             return index - 1 if index >= 0 else depth + index
         return depth - 1 if index is None and depth else None

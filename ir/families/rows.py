@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import anyres, fusion, grids, natives, patches, sound, tiles
+from . import anyres, crops, fusion, gemma, grids, natives, patches, sound, tiles
 
-__all__ = ["anyres", "fusion", "grids", "natives", "patches", "sound", "tiles"]
+__all__ = ["anyres", "crops", "fusion", "gemma", "grids", "natives", "patches", "sound", "tiles"]

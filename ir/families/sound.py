@@ -129,8 +129,8 @@ class Samples(Row):
     model_types: ClassVar[tuple[str, ...]] = ("vibevoice_asr",)
 
     def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
-        """input_values (sounds, 1, samples) at 24 kHz."""
-        samples = round(24_000 * max(workload.audio_seconds))
+        """input_values (sounds, 1, samples) at 24 kHz, padded to whole steps of the codec's 3200 samples."""
+        samples = -(-round(24_000 * max(workload.audio_seconds)) // 3200) * 3200
         return Media({"input_values": shape(len(workload.audio_seconds), 1, samples)})
 
 

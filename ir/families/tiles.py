@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..layout import Layout
 from ..workload import Workload
-from .inputs import channels, first, numbers, pictures, shape, side_of, vision_config
+from .inputs import channels, first, numbers, of_one_size, pictures, shape, side_of, vision_config
 from .row import Media, Row
 from .table import row
 
@@ -46,26 +46,55 @@ def canvas(size: tuple[int, int], side: int, *, least: int, most: int) -> tuple[
     return best
 
 
-@row
-class InternVL(Row):
-    """InternVL and Aya Vision: tiles and a thumbnail, each shuffled from space to channels."""
+class FramesAsPictures(Row):
+    """Families whose processors hand the frames of a clip to the model as pictures of one tile each."""
 
-    model_types: ClassVar[tuple[str, ...]] = ("internvl", "qianfan_ocr", "aya_vision")
+    def modalities(self, model: nn.Module) -> tuple[str, ...]:
+        """Pictures, and clips by the same argument."""
+        return ("image", "video")
+
+    def together(self, modalities: tuple[str, ...]) -> tuple[str, ...]:
+        """One of them in a request, since they share argument and placeholder."""
+        return modalities[:1]
+
+    def placeholder(self, modality: str) -> int | None:
+        """The picture's."""
+        return super().placeholder("image")
+
+    def pieces(self, modality: str, layout: Layout) -> list[int]:
+        """One run of placeholders for each frame, text between them."""
+        if modality != "video" or layout.grid is None:
+            return [layout.total]
+        return [layout.grid[1] * layout.grid[2]] * layout.grid[0]
+
+
+@row
+class AyaVision(Row):
+    """Aya Vision: tiles and a thumbnail, each shuffled from space to channels."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("aya_vision", "qianfan_ocr")
 
     def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
-        """pixel_values (tiles of all pictures, channels, side, side)."""
-        vision = vision_config(self.config)
+        """pixel_values (tiles of all pictures or frames of all clips, channels, side, side)."""
+        vision, across = vision_config(self.config), self.across()
         side = side_of(vision)[0]
+        if modality == "video":
+            frames = [clip.frames for clip in workload.videos]
+            clips = tuple(Layout(n * across * across, (n, across, across)) for n in frames)
+            return Media({"pixel_values": shape(sum(frames), channels(vision), side, side)}, clips)
         tiles = [self.tiles(size, side) for size in pictures(workload)]
-        patch = vision.patch_size[0] if isinstance(vision.patch_size, (list, tuple)) else vision.patch_size
-        across = side // int(patch)
-        if self.config.model_type == "aya_vision":
-            across //= int(self.config.downsample_factor)
-        else:
-            across = int(across * self.config.downsample_ratio)
         arguments = {"pixel_values": shape(sum(tiles), channels(vision), side, side)}
         layouts = [Layout.image(across, across) if n == 1 else Layout(n * across * across) for n in tiles]
         return Media(arguments, tuple(layouts))
+
+    def across(self) -> int:
+        """Tokens along one side of a tile."""
+        vision = vision_config(self.config)
+        patch = vision.patch_size[0] if isinstance(vision.patch_size, (list, tuple)) else vision.patch_size
+        patches = side_of(vision)[0] // int(patch)
+        if self.config.model_type == "aya_vision":
+            return patches // int(self.config.downsample_factor)
+        return int(patches * self.config.downsample_ratio)
 
     def tiles(self, size: tuple[int, int], side: int) -> int:
         """Tiles of one picture, the thumbnail of a cut one included."""
@@ -77,10 +106,17 @@ class InternVL(Row):
 
 
 @row
-class Idefics3(Row):
-    """Idefics3 and SmolVLM: tiles and the whole picture, pixel shuffle in the connector."""
+class InternVL(FramesAsPictures, AyaVision):
+    """InternVL: tiles and a thumbnail, and clips of frames of one tile."""
 
-    model_types: ClassVar[tuple[str, ...]] = ("idefics3", "smolvlm")
+    model_types: ClassVar[tuple[str, ...]] = ("internvl",)
+
+
+@row
+class Idefics3(Row):
+    """Idefics3: tiles and the whole picture, pixel shuffle in the connector."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("idefics3",)
 
     def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
         """pixel_values (1, tiles, channels, side, side) with a mask of real pixels."""
@@ -88,12 +124,39 @@ class Idefics3(Row):
 
         vision = vision_config(self.config)
         side = side_of(vision)[0]
-        tiles = sum(split_tiles(size, side) for size in pictures(workload))
+        tiles = self.tiles(modality, workload, side)
         arguments = {
             "pixel_values": shape(1, tiles, channels(vision), side, side),
             "pixel_attention_mask": torch.ones(1, tiles, side, side, dtype=torch.bool),
         }
         return Media(arguments)
+
+    def tiles(self, modality: str, workload: Workload, side: int) -> int:
+        """Tiles of all pictures."""
+        return sum(split_tiles(size, side) for size in pictures(workload))
+
+
+@row
+class SmolVLM(FramesAsPictures, Idefics3):
+    """SmolVLM: tiles and the whole picture, and clips of frames of one tile."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("smolvlm",)
+
+    def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
+        """As Idefics3; a clip's layout is a grid of time, rows and columns."""
+        found = super().media(model, modality, workload)
+        if modality != "video":
+            return found
+        vision = vision_config(self.config)
+        across = side_of(vision)[0] // int(vision.patch_size) // int(self.config.scale_factor)
+        clips = tuple(Layout(v.frames * across * across, (v.frames, across, across)) for v in workload.videos)
+        return Media(found.arguments, clips)
+
+    def tiles(self, modality: str, workload: Workload, side: int) -> int:
+        """Tiles of all pictures, or frames of all clips."""
+        if modality == "video":
+            return sum(clip.frames for clip in workload.videos)
+        return super().tiles(modality, workload, side)
 
 
 @row
@@ -106,13 +169,26 @@ class Idefics2(Row):
         """pixel_values (1, pictures, channels, height, width) with a mask of real pixels."""
         import torch
 
-        vision = vision_config(self.config)
-        side, count = side_of(vision)[0], len(pictures(workload))
-        arguments = {
-            "pixel_values": shape(1, count, channels(vision), side, side),
-            "pixel_attention_mask": torch.ones(1, count, side, side, dtype=torch.bool),
-        }
-        return Media(arguments)
+        bounds = self.processor.get("size") or {}
+        least, most = int(bounds.get("shortest_edge", 378)), int(bounds.get("longest_edge", 980))
+        sizes = [between(size, least=least, most=most) for size in pictures(workload)]
+        tall, wide = max(h for h, _ in sizes), max(w for _, w in sizes)
+        mask = torch.zeros(1, len(sizes), tall, wide, dtype=torch.bool)
+        for number, (height, width) in enumerate(sizes):
+            mask[0, number, :height, :width] = True
+        pixels = shape(1, len(sizes), channels(vision_config(self.config)), tall, wide)
+        return Media({"pixel_values": pixels, "pixel_attention_mask": mask})
+
+
+def between(size: tuple[int, int], *, least: int, most: int) -> tuple[int, int]:
+    """The size scaled down to a longest side of `most`, no side shorter than `least` (Idefics2)."""
+    height, width = size
+    ratio = width / height
+    if width >= height and width > most:
+        height, width = int(most / ratio), most
+    elif height > width and height > most:
+        height, width = most, int(most * ratio)
+    return max(height, least), max(width, least)
 
 
 @row
@@ -255,6 +331,7 @@ class MiniCPM(Row):
             for size in sizes
         ]
         if modality == "video":
+            of_one_size(sizes, "clip")
             frames = sum(v.frames for v in workload.videos)
             strip = frames * patch * grids[0][0] * grids[0][1]
             arguments = {
@@ -271,6 +348,10 @@ class MiniCPM(Row):
         )
 
 
+_EMU3_LIMITS = {"min_pixels": 512, "max_pixels": 1024}
+"""Sides of the smallest and the largest square picture, by the processor's defaults."""
+
+
 @row
 class Emu3(Row):
     """Emu3: a picture's code-book entries, one line mark after each row, looked up as words."""
@@ -279,7 +360,10 @@ class Emu3(Row):
 
     def media(self, model: nn.Module, modality: str, workload: Workload) -> Media:
         """pixel_values with the pictures' sizes, in whole multiples of the code book's factor of eight."""
-        sizes = [(max(8, h // 8 * 8), max(8, w // 8 * 8)) for h, w in pictures(workload)]
+        from .grids import smart_resize
+
+        least, most = (int(self.processor.get(name, side * side)) for name, side in _EMU3_LIMITS.items())
+        sizes = [smart_resize(*size, factor=8, least=least, most=most) for size in pictures(workload)]
         tall, wide = max(h for h, _ in sizes), max(w for _, w in sizes)
         arguments = {
             "pixel_values": shape(len(sizes), 3, tall, wide),

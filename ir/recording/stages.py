@@ -161,9 +161,10 @@ class Assembler:
         return taken[::-1]
 
     def _base(self, extents: Sequence[Extent | None], units: list[int]) -> Extent:
-        """The extent that the stage's counts are in: its first layer's, or its first module's."""
+        """The extent that the stage's counts are in: its first layer's, or that of the first of its own modules."""
         found = next((e for e in extents if e is not None), None)
-        for index in units if found is None else ():
+        own_first = sorted(units, key=lambda index: self.stage_of(self.recording.calls[index].path) is None)
+        for index in own_first if found is None else ():
             found = found or extent_of(self.recording.calls[index])
         return found or Extent(1, 1)
 

@@ -27,11 +27,14 @@ def placed(site: str, tokens_in: int, tokens_out: int, method: str = "random") -
 
 def test_sites_are_the_projector_and_every_layer_but_the_first(graph: Graph) -> None:
     layers = [f"decoder.layers.{k}" for k in range(1, DEPTH)]
-    assert [str(site) for site in graph.sites()] == ["image.projector.output", *layers]
-    assert graph.require_site("decoder.layers.2") == graph.sites()[2]
+    inside = [f"image.encoder.layers.{k}{half}" for k in (0, 1) for half in ("", ".mid")]  # layer 1 is projected
+    encoder = [*inside, "image.encoder.output"]
+    inputs, cache = ["image.input"], ["decoder.cache"]
+    assert [str(site) for site in graph.sites()] == [*inputs, *encoder, "image.projector.output", *layers, *cache]
+    assert graph.require_site("decoder.layers.2") in graph.sites()
 
 
-NOT_OFFERED = ["decoder.layers.0", f"decoder.layers.{DEPTH}", "video.projector.output", "decoder.cache"]
+NOT_OFFERED = ["decoder.layers.0", f"decoder.layers.{DEPTH}", "video.projector.output", "video.input"]
 
 
 @pytest.mark.parametrize("site", NOT_OFFERED)
@@ -55,6 +58,15 @@ def test_dropping_before_the_decoder_shortens_all_its_layers(graph: Graph) -> No
     assert short.stage("image.encoder") == graph.stage("image.encoder")
     assert short.stage("image.projector") == graph.stage("image.projector")
     assert graph.decoder.tokens_in == FULL
+
+
+@pytest.mark.parametrize(("site", "full"), [("layers.0", 1), ("layers.1", 2), ("layers.0.mid", 2), ("output", 5)])
+def test_dropping_in_the_encoder_shortens_what_follows_up_to_the_end(graph: Graph, site: str, full: int) -> None:
+    """[CLS] stays; the embeddings and the layers before the site, and its own up to the MLP, run on everything."""
+    short = graph.place([placed(f"image.encoder.{site}", PATCHES, 4)])
+    assert short.stage("image.encoder").tokens == (PATCHES + 1,) * full + (4 + 1,) * (5 - full)
+    assert short.stage("image.projector").tokens == (4,)
+    assert short.cached_tokens() == (IMAGES * 4 + TEXT,) * DEPTH
 
 
 @pytest.mark.parametrize("layer", range(1, DEPTH))

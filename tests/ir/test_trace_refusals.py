@@ -83,3 +83,47 @@ def test_no_code_of_the_checkpoints_own_is_run(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(BadInput, match="which foveate does not run"):
         trace(tmp_path)
+
+
+def test_code_of_the_checkpoints_own_defines_the_configuration_where_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "own.py").write_text("from transformers import LlavaConfig\n\n\nclass Config(LlavaConfig):\n    pass\n")
+    config = {**tiny_config().to_dict(), "auto_map": {"AutoConfig": "own.Config"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    graph = trace(folder, "image=1x56x56", trust_remote_code=True)
+    assert graph.decoder.tokens_in == trace(tiny_config(), "image=1x56x56").decoder.tokens_in
+
+
+def test_trusted_code_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "own", "auto_map": {"AutoConfig": "missing.Config"}}')
+    with pytest.raises(BadInput, match="its own code could not be loaded"):
+        trace(tmp_path, trust_remote_code=True)
+
+
+@pytest.mark.parametrize("modality", ["image", "video"])
+def test_mixed_sizes_trace_but_no_plan_can_name_their_tokens(modality: str) -> None:
+    graph = trace("qwen2-vl-2b", f"{modality}=2x336x336,{modality}=2x672x448")
+    assert graph.mixed.keys() == {modality}
+    with pytest.raises(BadInput, match=f"the workload mixes {modality} sizes"):
+        graph.require_site(f"{modality}.projector.output")
+
+
+def test_clips_that_one_tensor_cannot_hold_are_refused() -> None:
+    with pytest.raises(BadInput, match="stacks every clip of a request in one tensor; give one size"):
+        trace("video-llava-7b", "video=8x224x224,video=4x224x224")
+
+
+def test_media_that_share_an_argument_are_refused_in_one_request() -> None:
+    with pytest.raises(BadInput, match="internvl cannot take image and video in one request"):
+        trace("internvl3-1b", "image=1x448x448,video=4x448x448")
+
+
+@pytest.mark.parametrize(("name", "tokens"), [("internvl3-1b", 256), ("smolvlm2-256m", 64)])
+def test_each_frame_of_a_clip_is_a_tile(name: str, tokens: int) -> None:
+    graph = trace(name, "video=6x448x448,text=20")
+    assert graph.layouts["video"].count == 6 * tokens
+    assert graph.decoder.tokens_in == 6 * tokens + 20

@@ -21,6 +21,7 @@ FAMILIES = [
     *("got_ocr2", "idefics2", "idefics3", "internvl", "janus", "lfm2_vl", "lighton_ocr", "llava", "llava_next"),
     *("llava_onevision", "mistral3", "paligemma", "qwen2_5_vl", "qwen2_audio", "qwen2_vl"),
     *("qwen3_vl", "smolvlm", "video_llava", "vision-encoder-decoder", "voxtral", "ovis2", "instructblip"),
+    "phi4_multimodal",
 ]
 
 
