@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import networkx as nx
 
 from ..common.errors import BadInput
 from ..common.names import unknown
+from .caching import caching_layers
+from .encoder_sites import encoder_sites, require_encoder_sites
+from .input_changes import input_changes
 from .layout import Layout
 from .op import Op
 from .placement import Placement
@@ -109,7 +112,9 @@ class TokenStream:
 class Placed:
     """A placement resolved against a graph: its counts for each medium of one modality, and what it costs.
 
-    `ops` are polynomials with `tokens` = tokens_in, `context` = tokens_out and `batch` = media over all requests.
+    `ops` are polynomials with `tokens` = tokens_in, `context` = tokens_out and `batch` = media over all requests;
+    `query_aware` says that the pass chooses by the question, so that a later turn must choose again; `frames` of a
+    medium arrive and go on; `evicted` tokens of one request leave the cache of each numbered decoder layer.
     """
 
     placement: Placement
@@ -117,6 +122,9 @@ class Placed:
     tokens_in: int
     tokens_out: int
     ops: tuple[Op, ...] = ()
+    query_aware: bool = False
+    frames: tuple[int, int] = (1, 1)
+    evicted: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,8 @@ class Graph:
         workload: the request that the counts are for.
         stages: in order of execution. streams: the edges between them.
         layouts: layout of one medium per modality as it leaves the projector, uncompressed.
+        mixed: layouts of all media, in order, of each modality whose media are laid out differently; such a modality
+            is not in `layouts`, and no plan can name its tokens yet.
         placed: what was placed in this graph, in order of flow.
         idle_parameters: parameters that no stage of this workload holds: towers of modalities that it lacks.
     """
@@ -141,6 +151,7 @@ class Graph:
     layouts: dict[str, Layout] = field(default_factory=dict)
     placed: tuple[Placed, ...] = ()
     idle_parameters: int = 0
+    mixed: dict[str, tuple[Layout, ...]] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`.
@@ -170,8 +181,13 @@ class Graph:
     def sites(self) -> tuple[Site, ...]:
         """Every site at which this model can be compressed, in order of flow."""
         inside = tuple(m for m in self.layouts if self.in_sequence(m))
-        found = [Site("projector.output", modality) for modality in inside]
-        found += [Site("decoder.layer", None, k) for k in range(1, self.decoder.depth) if inside or not self.layouts]
+        found = [Site("input", modality) for modality in self.layouts if input_changes(self.model_type, modality)]
+        for modality in self.layouts:
+            found += self._offered_in_encoder(modality)
+        found += [Site("projector.output", modality) for modality in inside]
+        text_alone = not self.layouts and not self.mixed
+        found += [Site("decoder.layer", None, k) for k in range(1, self.decoder.depth) if inside or text_alone]
+        found += [Site("decoder.cache")] if inside and caching_layers(self) else []
         return tuple(sorted(found, key=lambda site: site.depth))
 
     def possible_sites(self) -> tuple[Site, ...]:
@@ -181,13 +197,21 @@ class Graph:
         decoder layer whose sequence holds them, and from the cache.
         """
         found = set(self.sites())
-        for modality in self.layouts:
+        for modality in (*self.layouts, *self.mixed):
             found |= {Site("input", modality), *self._encoder_sites(modality)}
             if self.in_sequence(modality):
                 found.add(Site("projector.output", modality))
         if self.decoder.key_value_width:
             found.add(Site("decoder.cache"))
         return tuple(sorted(found, key=lambda site: (site.depth, str(site))))
+
+    def _offered_in_encoder(self, modality: str) -> list[Site]:
+        encoder = next((s for s in self.stages if s.name == f"{modality}.encoder"), None)
+        if encoder is None:
+            return []
+        return encoder_sites(
+            self.model_type, modality, encoder.depth - 1 if encoder.selected is None else encoder.selected
+        )
 
     def _encoder_sites(self, modality: str) -> set[Site]:
         encoder = next((s for s in self.stages if s.name == f"{modality}.encoder"), None)
@@ -203,8 +227,21 @@ class Graph:
 
     def in_sequence(self, modality: str) -> bool:
         """Whether the tokens of a modality stand in the decoder's own sequence; under cross-attention they do not."""
-        layout, media = self.layouts.get(modality), self.media(modality)
-        return layout is not None and media > 0 and self.decoder.tokens_in >= media * layout.total
+        media = self.media(modality)
+        one = (self.layouts[modality],) * media if modality in self.layouts else self.mixed.get(modality, ())
+        return media > 0 and len(one) == media and self.decoder.tokens_in >= sum(layout.total for layout in one)
+
+    def require_one_size(self) -> None:
+        """Refuse a request whose media of one modality are laid out differently, for what plans counts per medium.
+
+        Raises:
+            BadInput: the workload mixes sizes.
+        """
+        for modality in self.mixed:
+            raise BadInput(
+                f"the workload mixes {modality} sizes that {self.model} lays out differently, and a plan has one count "
+                "for each; plan for one size"
+            )
 
     def require_site(self, text: str) -> Site:
         """The site that `text` names, if this graph offers it.
@@ -213,7 +250,9 @@ class Graph:
             BadInput: it is no site, or not one of this model's.
         """
         site = Site.parse(text)
+        self.require_one_size()
         if site not in self.sites():
+            require_encoder_sites(self.model_type, site)
             offered = [str(s) for s in self.sites()]
             raise unknown(f"site for {self.model}", text, offered)
         return site
@@ -224,31 +263,18 @@ class Graph:
         Raises:
             BadInput: a site is not offered, or a placement's counts do not fit what arrives.
         """
-        if self.placed:
-            raise BadInput("this graph has placements already; place all of them at once on the graph as it was traced")
-        graph = self
-        arriving = {modality: layout.count for modality, layout in self.layouts.items()}
-        for item in sorted(placed, key=lambda p: Site.parse(p.placement.site).depth):
-            if item.tokens_in != arriving[item.modality] or not 0 <= item.tokens_out <= item.tokens_in:
-                counts = f"{item.tokens_in} to {item.tokens_out} tokens where {arriving[item.modality]} arrive"
-                raise BadInput(f"{item.placement.label()}: {counts}; resolve the plan anew for this workload")
-            arriving[item.modality] = item.tokens_out
-            graph = graph._with(item)
-        return graph
+        from .placing import place
 
-    def _with(self, item: Placed) -> Graph:
-        site = self.require_site(item.placement.site)
-        removed = (item.tokens_in - item.tokens_out) * self.media(item.modality)
-        decoder = self.decoder
-        start = decoder.first + (site.layer or 0)
-        tokens = tuple(t - removed if i >= start else t for i, t in enumerate(decoder.tokens))
-        stages = tuple(replace(s, tokens=tokens) if s.name == "decoder" else s for s in self.stages)
-        return replace(self, stages=stages, placed=(*self.placed, item))
+        return place(self, placed)
 
     def cached_tokens(self) -> tuple[int, ...]:
         """Tokens that each numbered decoder layer holds in its cache after the prefill, per request row."""
         decoder = self.decoder
-        return decoder.tokens[decoder.first : decoder.first + decoder.depth]
+        held = decoder.tokens[decoder.first : decoder.first + decoder.depth]
+        for item in self.placed:
+            if item.evicted:
+                held = tuple(there - gone for there, gone in zip(held, item.evicted, strict=True))
+        return held
 
     def to_data(self) -> dict[str, Any]:
         """The graph as plain data; `from_data` gives an equal graph back."""
@@ -264,10 +290,11 @@ class Graph:
         return from_data(data)
 
     def networkx(self) -> nx.DiGraph[str]:
-        """The flow as a `networkx.DiGraph`: nodes carry `stage`, edges carry `stream`."""
+        """The flow as a `networkx.DiGraph`: nodes carry `stage`, edges `streams`, the last of them as `stream`."""
         graph: nx.DiGraph[str] = nx.DiGraph(model=self.model, model_type=self.model_type)
         for stage in self.stages:
             graph.add_node(stage.name, stage=stage)
         for stream in self.streams:
-            graph.add_edge(stream.source, stream.target, stream=stream)
+            known = (graph.get_edge_data(stream.source, stream.target) or {}).get("streams", ())
+            graph.add_edge(stream.source, stream.target, stream=stream, streams=(*known, stream))
         return graph

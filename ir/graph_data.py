@@ -36,6 +36,7 @@ def to_data(graph: Graph) -> dict[str, Any]:
         "bodies": [[_op_to_data(op) for op in ops] for ops in bodies],
         "streams": [{**_plain(s), "layout": _layout_to_data(s.layout)} for s in graph.streams],
         "layouts": {modality: _layout_to_data(layout) for modality, layout in graph.layouts.items()},
+        "mixed": {modality: [_layout_to_data(one) for one in found] for modality, found in graph.mixed.items()},
         "placed": [_placed_to_data(item) for item in graph.placed],
         "idle_parameters": graph.idle_parameters,
     }
@@ -59,6 +60,10 @@ def from_data(data: dict[str, Any]) -> Graph:
             stages=tuple(_stage_from_data(stage, bodies) for stage in data["stages"]),
             streams=tuple(TokenStream(**{**s, "layout": _layout_from_data(s["layout"])}) for s in data["streams"]),
             layouts={modality: _layout_from_data(layout) for modality, layout in data["layouts"].items()},
+            mixed={
+                modality: tuple(_layout_from_data(one) for one in found)
+                for modality, found in data.get("mixed", {}).items()
+            },
             placed=tuple(_placed_from_data(item) for item in data["placed"]),
             idle_parameters=data["idle_parameters"],
         )
@@ -126,4 +131,13 @@ def _placed_from_data(data: dict[str, Any]) -> Placed:
     modality = fields_of_placement["modality"]
     fields_of_placement["modality"] = None if modality is None else tuple(modality)
     ops = tuple(_op_from_data(op) for op in data["ops"])
-    return Placed(**{**data, "placement": Placement(**fields_of_placement), "ops": ops})
+    frames = tuple(data["frames"])
+    return Placed(
+        **{
+            **data,
+            "placement": Placement(**fields_of_placement),
+            "ops": ops,
+            "frames": frames,
+            "evicted": tuple(data["evicted"]),
+        }
+    )

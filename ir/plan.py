@@ -19,6 +19,7 @@ from .budget import Budget
 from .placement import Placement
 from .plan_schema import (
     SCHEMA_VERSION,
+    AblationRecord,
     ConflictRecord,
     DeviceRecord,
     FidelityRecord,
@@ -37,8 +38,8 @@ from .workload import Images, Video, Workload
 class Plan:
     """A list of placements and what is known about them; everything but `placements` may be absent.
 
-    The evidence blocks (`model`, `device`, `predicted`, `measured`, `fidelity`, `conflicts`, `search`) are the records
-    of the file format, see docs/formats.md.
+    The evidence blocks (`model`, `device`, `predicted`, `measured`, `fidelity`, `conflicts`, `ablation`, `search`) are
+    the records of the file format, see docs/formats.md.
 
     Example:
         >>> plan = Plan.of(Placement("divprune", "image.projector.output", 0.25))
@@ -55,6 +56,7 @@ class Plan:
     measured: MeasuredRecord | None = None
     fidelity: FidelityRecord | None = None
     conflicts: tuple[ConflictRecord, ...] = ()
+    ablation: tuple[AblationRecord, ...] = ()
     search: SearchRecord | None = None
 
     @classmethod
@@ -88,6 +90,7 @@ class Plan:
             measured=record.measured,
             fidelity=record.fidelity,
             conflicts=tuple(record.conflicts),
+            ablation=tuple(record.ablation),
             search=record.search,
         )
 
@@ -121,6 +124,7 @@ class Plan:
             measured=self.measured,
             fidelity=self.fidelity,
             conflicts=list(self.conflicts),
+            ablation=list(self.ablation),
             search=self.search,
         )
 
@@ -194,5 +198,6 @@ def _workload_record(workload: Workload) -> WorkloadRecord:
             "batch": workload.batch,
             "turns": workload.turns,
             "concurrency": workload.concurrency,
+            "task": workload.task,
         }
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ..common.errors import BadInput
 from .budget import Budget
 from .site import MODALITIES, Site
+from .workload import Task
 
 SCHEMA_VERSION = 1
 
@@ -80,6 +81,7 @@ class WorkloadRecord(Record):
     batch: Annotated[int, Field(ge=1)] = 1
     turns: Annotated[int, Field(ge=1)] = 1
     concurrency: Annotated[int, Field(ge=1)] = 1
+    task: Task = "general"
 
 
 class DeviceRecord(Record):
@@ -122,13 +124,18 @@ class MeasuredRecord(Record):
 
 
 class FidelityRecord(Record):
-    """How faithful the compressed model is, and how that is known."""
+    """How faithful the compressed model is, and how that is known.
+
+    `error` is that of a prior on sources that its fit has not seen, `note` what else to know of the value.
+    """
 
     kind: Literal["measured", "task", "prior"]
     value: float
     interval: list[float] = Field(default_factory=list, max_length=2)
     top1: float | None = None
     samples: int
+    error: float | None = None
+    note: str | None = None
 
 
 class ConflictRecord(Record):
@@ -139,13 +146,38 @@ class ConflictRecord(Record):
     reason: str
 
 
+class AblationRecord(Record):
+    """The plan without some of its placements: predicted TTFT, and fidelity known as `kind` says."""
+
+    without: list[str] = Field(min_length=1)
+    ttft_ms: float
+    fidelity: float
+    kind: Literal["measured", "task", "prior"]
+
+
+class RunnerUpRecord(Record):
+    """Another plan that the search tried: its placements in words, its value in the search, its predicted TTFT."""
+
+    plan: str
+    value: float
+    ttft_ms: float
+
+
 class SearchRecord(Record):
-    """How the plan was found."""
+    """How the plan was found, and the best of what was not chosen.
+
+    `considered`: combinations at every count that the cost model was asked about. `front`: of all measured plans those
+    that no other one beats in both predicted TTFT and value.
+    """
 
     seed: int
     trials: int
     evaluated: int
     study: str = ""
+    sampler: str = "tpe"
+    considered: int = 0
+    front: list[RunnerUpRecord] = Field(default_factory=list)
+    runners_up: list[RunnerUpRecord] = Field(default_factory=list)
 
 
 class PlanRecord(Record):
@@ -161,6 +193,7 @@ class PlanRecord(Record):
     measured: MeasuredRecord | None = None
     fidelity: FidelityRecord | None = None
     conflicts: list[ConflictRecord] = Field(default_factory=list)
+    ablation: list[AblationRecord] = Field(default_factory=list)
     search: SearchRecord | None = None
 
     @field_validator("budget")

@@ -31,6 +31,9 @@ class Need:
             (-1 is the layer just before it; 0 is the layer that comes next, whose q and k are computed in advance).
         rotary: False reads q and k as they are before the rotary embedding; only at offset 0 of the decoder.
         joint: True takes all heads as one wide head, q k^T / sqrt(heads * width).
+        relative: what was computed last before a site inside the encoder, for passes placed there; N counts units of
+            the site's stream, whose tokens' attention is summed and whose keys are averaged. A `state` is then what
+            entered the last MLP before the site, (M, N, D) as the features are.
     """
 
     signal: SignalKind
@@ -39,6 +42,7 @@ class Need:
     layer: int | None = None
     rotary: bool = True
     joint: bool = False
+    relative: bool = False
 
     @property
     def of_text(self) -> bool:
@@ -94,3 +98,23 @@ def embedding(of: Literal["media", "text"]) -> Need:
 def state(of: Literal["media", "text"]) -> Need:
     """Hidden states at the site after the decoder's final norm, (M, N or T, D)."""
     return Need("state", of, "decoder", 0)
+
+
+def latest_cls_row() -> Need:
+    """The row of [CLS] in the attention that ran last before a site inside the encoder, (M, N)."""
+    return Need("attention_row", "cls", "encoder", relative=True)
+
+
+def latest_received() -> Need:
+    """The attention received in the attention that ran last before a site inside the encoder, (M, N)."""
+    return Need("attention_column", "all", "encoder", relative=True)
+
+
+def latest_key() -> Need:
+    """The keys of the attention that ran last before a site inside the encoder, (M, N, heads, width)."""
+    return Need("key", "media", "encoder", relative=True)
+
+
+def before_mlp() -> Need:
+    """The states that entered the last MLP before a site inside the encoder, (M, N, D)."""
+    return Need("state", "media", "encoder", relative=True)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from ..common.errors import BadInput
 from ..common.names import unknown
 from .decimals import decimal
+
+Task = Literal["general", "grounding", "ocr"]
+TASKS: tuple[Task, ...] = get_args(Task)
+"""What the requests ask: `grounding` and `ocr` answer with exact places and characters, which merging blurs."""
 
 _SIZE = re.compile(r"(\d+)x(\d+)x(\d+)")
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
@@ -59,8 +64,11 @@ class Workload:
     batch: int = 1
     turns: int = 1
     concurrency: int = 1
+    task: Task = "general"
 
     def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            raise unknown("workload task", self.task, TASKS)
         for name in _INTEGERS.values():
             value = getattr(self, name)
             if value < (0 if name in ("text_tokens", "new_tokens") else 1):
@@ -74,6 +82,19 @@ class Workload:
         """The modalities that this workload carries, in the order image, video, audio."""
         present = {"image": self.images, "video": self.videos, "audio": self.audio_seconds}
         return tuple(name for name, media in present.items() if media)
+
+    def alone(self, modality: str) -> tuple[Workload, ...]:
+        """Requests with the media of one modality alone, one for each size that the text form names, in order.
+
+        >>> [str(one) for one in Workload.parse("image=1x336x336,image=2x672x448,video=8x64x64,new=1").alone("image")]
+        ['image=1x336x336,text=32,new=1', 'image=2x672x448,text=32,new=1']
+        """
+        bare = replace(self, images=(), videos=(), audio_seconds=())
+        if modality == "image":
+            return tuple(replace(bare, images=(item,)) for item in self.images)
+        if modality == "video":
+            return tuple(replace(bare, videos=(item,)) for item in self.videos)
+        return tuple(replace(bare, audio_seconds=(item,)) for item in self.audio_seconds)
 
     @classmethod
     def parse(cls, text: str) -> Workload:
@@ -100,8 +121,10 @@ class Workload:
             if not match:
                 raise BadInput(f"workload audio={value!r} is no duration; write seconds, as in audio=30s")
             return replace(self, audio_seconds=(*self.audio_seconds, float(match.group(1))))
+        if key == "task":
+            return replace(self, task=value)  # type: ignore[arg-type]  # checked when it is made
         if key not in _INTEGERS:
-            raise unknown("workload key", key, ["image", "video", "audio", *_INTEGERS])
+            raise unknown("workload key", key, ["image", "video", "audio", "task", *_INTEGERS])
         if not value.isdecimal():
             raise BadInput(f"workload {key}={value!r} is no whole number; write it as in {key}=1")
         return replace(self, **{_INTEGERS[key]: int(value)})  # type: ignore[arg-type]
@@ -112,6 +135,7 @@ class Workload:
         parts += [f"audio={decimal(seconds)}s" for seconds in self.audio_seconds]
         parts += [f"text={self.text_tokens}", f"new={self.new_tokens}"]
         parts += [f"{key}={getattr(self, key)}" for key in ("batch", "turns", "concurrency") if getattr(self, key) != 1]
+        parts += [] if self.task == "general" else [f"task={self.task}"]
         return ",".join(parts)
 
 

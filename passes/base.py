@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 ALL_MODALITIES = ("image", "video", "audio")
-EVERYWHERE = ("encoder.layer", "encoder.output", "projector.output", "decoder.layer")
+EVERYWHERE = ("encoder.layer", "encoder.layer.mid", "encoder.output", "projector.output", "decoder.layer")
 REDUNDANCIES = ("feature", "attention", "spatial", "temporal", "task")
 
 
@@ -33,12 +33,15 @@ class Tokens:
         signals: one tensor for each declared need, nothing else; an attention row is (B, N) float32, the other
             shapes are those of `Need` with B for M.
         seed: seed of this call, the same for the same plan and input order.
+        sizes: (B, N) float32, how many original tokens each one stands for; None where none was merged before, and
+            everywhere outside encoders.
     """
 
     features: torch.Tensor
     layout: Layout
     signals: Mapping[Need, torch.Tensor]
     seed: int = 0
+    sizes: torch.Tensor | None = None
 
     def signal(self, need: Need) -> torch.Tensor:
         """The signal of `need`.
@@ -107,6 +110,11 @@ class Pass(ABC):
     @abstractmethod
     def compress(self, tokens: Tokens, target: Layout) -> Compression:
         """Decide which tokens go on; `target` is what `count` returned, so K = target.count."""
+
+    @property
+    def weighs_attention(self) -> bool:
+        """Whether later attention in an encoder counts a merged token as often as the tokens that it stands for."""
+        return False
 
     @classmethod
     def parameters(cls) -> dict[str, Any]:

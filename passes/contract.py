@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..common.seeds import generator
@@ -18,6 +18,8 @@ from ..ir.op import OP_KINDS
 from ..ir.signal import Need
 from ..ir.site import KINDS, MODALITIES
 from .base import REDUNDANCIES, Compression, Pass, Tokens
+from .cache_base import CachePass
+from .cache_contract import CACHE_CHECKS
 from .primitives.merge import merged
 
 if TYPE_CHECKING:
@@ -47,8 +49,14 @@ def check_pass(cls: type[Pass], params: Mapping[str, Any] | None = None) -> None
         >>> check_pass(REGISTRY.get("random"), {"seed": 7})
     """
     method = cls(**(params or {}))
-    for check in CHECKS:
+    for check in checks_of(cls):
         check(method)
+
+
+def checks_of(cls: type[Pass]) -> tuple[Callable[[Any], None], ...]:
+    """The checks that a pass must hold: those of its kind, and the ones that all share."""
+    shared = (check_attributes, check_parameters, check_ops)
+    return (*shared, *CACHE_CHECKS) if issubclass(cls, CachePass) else CHECKS
 
 
 def check_attributes(method: Pass) -> None:
@@ -91,7 +99,7 @@ def check_counts(method: Pass) -> None:
         stays = (target.prefix, target.separators) == (layout.prefix, layout.separators)
         _require(stays, method, f"drops the prefix or separators {place}; both always stay")
         wanted = kept_count(layout.count, keep)
-        if found.assign is None:
+        if found.assign is None and getattr(method, "change", "") != "frames":  # whole frames stay whole
             _require(target.count == wanted, method, f"selects {target.count} instead of {wanted} {place}")
 
 
@@ -256,7 +264,7 @@ CHECKS = (
     check_merging,
     check_ops,
 )
-"""Every check, in the order in which `check_pass` runs them."""
+"""Every check of a pass that compresses a stream of tokens, in the order in which `check_pass` runs them."""
 
 
 def sample_tokens(method: Pass, layout: Layout, *, rows: int = _ROWS, width: int = _WIDTH, seed: int = 0) -> Tokens:

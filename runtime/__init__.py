@@ -11,6 +11,7 @@ from .support import check_fits
 if TYPE_CHECKING:
     from .handle import Handle, apply
     from .measuring import Figures, Measurement, compare, measure, ratio
+    from .streaming import ClipStream, stream
 
 _LAZY = {
     "Handle": "handle",
@@ -20,9 +21,12 @@ _LAZY = {
     "compare": "measuring",
     "measure": "measuring",
     "ratio": "measuring",
+    "ClipStream": "streaming",
+    "stream": "streaming",
 }
 
 __all__ = [
+    "ClipStream",
     "Figures",
     "Handle",
     "Measurement",
@@ -33,6 +37,7 @@ __all__ = [
     "ratio",
     "resolve",
     "resolved_plan",
+    "stream",
 ]
 
 

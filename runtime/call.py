@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from . import ledger as ledgers
 from .index_maps import gather_mask, gather_sequence, inverse_map
+from .layer_kinds import windowed
 from .ledger import Ledger, Level
 from .masks import additive_dtype, index_mask, with_validity
 from .prefill import CallState
 from .sites import LiveSite
-from .views import gathered, logical_masks, view, windowed
+from .views import gathered, logical_masks, static_capacity, view
+
+if TYPE_CHECKING:
+    from .cache.run import CacheRun
 
 
 class Call:
@@ -40,10 +44,13 @@ class Call:
         self.entering = state.ledger.entering()
         self._relative: torch.Tensor | None = None
         self._level: Level | None = None
-        self._memo: dict[tuple[str, int, int], Any] = {}
+        self._memo: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._everything: torch.Tensor | None = None
         self._hidden: torch.Tensor | None = None
         self._logical: Any = None
         self._is_logical = False
+        self.held = dict(state.ledger.held)
+        self.cache_run: CacheRun | None = None
 
     def enter_decoder(self, sites: list[LiveSite], kwargs: dict[str, Any], *, forced: bool) -> dict[str, Any]:
         """The decoder's arguments, with the sequence compacted by the passes placed at its input."""
@@ -53,8 +60,13 @@ class Call:
         hidden, acted = state.run(sites, hidden, forced=forced)
         if acted:
             hidden = gather_sequence(hidden, state.places(left))
-        self._read_masks(kwargs.get("attention_mask"), embeddings)
-        active = acted or left is not None or 0 in state.ledger.levels
+        # The decoder would size its masks by layer 0's cache, or by the room of a static one.
+        always = bool(self.held) or static_capacity(self._cache_layer(0)) is not None
+        self._read_masks(kwargs.get("attention_mask"), embeddings, always=always)
+        active = acted or left is not None or 0 in state.ledger.levels or bool(self.held)
+        if not state.groups:  # a decoding step grows every level here, where no graph can depend on the length
+            for number in state.ledger.levels:
+                self._advance(number)
         if not active and not self._is_logical:
             return kwargs
         level = self._advance(0) if active else state.level(0, entering=self.entering)
@@ -83,8 +95,9 @@ class Call:
         """A layer's arguments, with the hidden states compacted by the passes placed at its input."""
         state = self.state
         hidden = args[0] if args else kwargs["hidden_states"]
-        before = state.kept
-        hidden, acted = state.run(sites, hidden, forced=forced)
+        before, acted = state.kept, False
+        if state.groups:
+            hidden, acted = state.run(sites, hidden, forced=forced)
         if not acted and number not in state.ledger.levels:
             return args, kwargs
         if acted:
@@ -102,26 +115,48 @@ class Call:
         changed, kind = dict(kwargs), self._first_of_kind(number)
         for name in ("attention_mask", "position_embeddings", "position_ids"):
             if name in kwargs:
-                key = (name, id(kwargs[name]), kind)
-                if key not in self._memo:
-                    self._memo[key] = (kwargs[name], self._layer_argument(name, kwargs[name], number))
-                changed[name] = self._memo[key][1]
+                known = self._memo.get((name, kind))
+                if known is None or known[0] is not kwargs[name]:
+                    known = self._memo[name, kind] = (kwargs[name], self._layer_argument(name, kwargs[name], number))
+                changed[name] = known[1]
         return args, changed
 
     def level_of(self, number: int) -> Level | None:
         """The sequence as decoder layer `number` sees it in this call; None where nothing was dropped before it."""
-        first = max((layer for layer in self.state.levels if layer <= number), default=None)
-        return None if first is None else self.state.levels[first]
+        before = [layer for layer in self.state.levels if layer <= number]
+        return self.state.levels[max(before)] if before else None
+
+    def sequence(self, number: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """(B, P) positions of all tokens that decoder layer `number` has run on, and (B, P) which are no filling."""
+        level = self.level_of(number)
+        if level is not None:
+            return level.index, level.valid
+        if self._everything is None:
+            total = self.state.ledger.logical + self.state.length
+            self._everything = torch.arange(total, device=self.state.device).expand(self.state.batch, -1)
+        return self._everything, None
+
+    def cached_length(self, number: int) -> int:
+        """Keys that decoder layer `number` has once it ran on this call's tokens, where its cache does not slide."""
+        total, entries = self.sequence(number)[0].shape[1], self.held.get(number)
+        return total if entries is None else entries.count + total - entries.since
+
+    def logical_mask(self, number: int) -> torch.Tensor | None:
+        """The mask of decoder layer `number` over the uncompressed sequence; None is plain causal."""
+        masks = self._logical
+        mask: torch.Tensor | None = masks[self._kind(number)] if isinstance(masks, dict) else masks
+        return mask
 
     def finish(self, returned_cache: Any) -> None:
         """Write the call into the ledger, which moves onto the cache that the call used or made."""
         state, ledger = self.state, self.state.ledger
         self.finished = True
         cache = self.cache if self.cache is not None else returned_cache
-        if cache is None or not state.levels:
+        if cache is None or not (state.levels or self.held):
             return
-        compressed = ledger.logical + state.length if self.prefill else ledger.compressed
-        updated = Ledger(ledger.logical + state.length, state.levels, compressed=compressed)
+        evicted = self.cache_run is not None and self.cache_run.acted
+        compressed = ledger.logical + state.length if self.prefill or evicted else ledger.compressed
+        updated = Ledger(ledger.logical + state.length, state.levels, compressed=compressed, held=self.held)
         ledgers.attach(cache, updated)
 
     def positions(self) -> torch.Tensor:
@@ -139,15 +174,16 @@ class Call:
         return -1 if state.valid is None or state.pad_left else state.valid.sum(dim=1) - 1
 
     def _advance(self, layer: int) -> Level:
-        level = self.state.level(layer, entering=self.entering)
-        self.state.levels[layer] = level
-        return level
+        levels = self.state.levels
+        if layer not in levels:
+            levels[layer] = self.state.level(layer, entering=self.entering)
+        return levels[layer]
 
     def _compact_positions(self, changed: dict[str, Any], hidden: torch.Tensor) -> None:
         """Hand the decoder what remains of its embeddings, and the positions that they had."""
         state, positions = self.state, changed.get("position_ids")
         if positions is None:
-            positions = torch.arange(state.length, device=state.device)[None] + state.ledger.logical
+            positions = self._original_positions()
         if state.kept is not None:
             positions = gather_sequence(positions, state.kept, dim=-1)
         # Of four rows the first is the text's; the rotary embedding takes the other three.
@@ -155,6 +191,13 @@ class Call:
         contiguous = torch.arange(hidden.shape[1], device=state.device)[None] + self.entering
         changed["inputs_embeds"] = hidden
         changed["position_ids"] = positions if self.absolute else contiguous
+
+    def _original_positions(self) -> torch.Tensor:
+        """(1 or B, L) positions where the caller gave none: places, or what a decoder with embeddings counts."""
+        state, padding = self.state, self.padding
+        if self.absolute and isinstance(padding, torch.Tensor) and padding.ndim == 2:
+            return (padding.cumsum(dim=1) * padding - 1).long()[:, state.ledger.logical :]
+        return torch.arange(state.length, device=state.device)[None] + state.ledger.logical
 
     def _read_masks(self, mask: Any, embeddings: torch.Tensor, *, always: bool = False) -> None:
         """Keep the masks of the uncompressed sequence where the decoder cannot build its own from a 2-d mask."""
@@ -198,8 +241,7 @@ class Call:
         queries, dtype = level.index[:, -hidden.shape[1] :], additive_dtype(self.config, hidden)
         if self._is_logical:
             keys = view(level, hidden.shape[1], self._cache_layer(number))
-            kind = self._kind(number)
-            logical = self._logical[kind] if isinstance(self._logical, dict) else self._logical
+            logical = self.logical_mask(number)
             return gathered(logical, keys, queries=queries, rows=self.state.kept, dtype=dtype)
         if mask is None:
             flat = "flash" in str(self.config._attn_implementation)

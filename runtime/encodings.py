@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,11 +27,17 @@ class Encodings:
         self.owner: Any = getattr(model, "base_model", model)
         self._media: Any = WeakTensorKeyDictionary()
         self._wrapped: list[str] = []
+        self._local = threading.local()
         for modality in {"image", "video"} & set(adapter.modalities):  # `generate` encodes no sounds
             name = f"get_{modality}_features"
             if hasattr(self.owner, name):
                 setattr(self.owner, name, self._recording(getattr(self.owner, name), modality))
                 self._wrapped.append(name)
+
+    @property
+    def encoding(self) -> str | None:
+        """The modality whose features this thread is computing; None where no `get_*_features` runs."""
+        return getattr(self._local, "modality", None)
 
     def remove(self) -> None:
         """Give the model its own methods back."""
@@ -47,7 +54,9 @@ class Encodings:
         outputs = {m: o for m, o in (arguments.get("mm_encoder_outputs") or {}).items() if o is not None}
         known = {modality: self._recorded(output) for modality, output in outputs.items()}
         if outputs and all(media is not None for media in known.values()):
-            return {modality: media for modality, media in known.items() if media is not None}
+            beside = self.adapter.media(self.config, {**arguments, "mm_encoder_outputs": None})
+            found = {**beside, **{modality: media for modality, media in known.items() if media is not None}}
+            return {modality: found[modality] for modality in self.adapter.modalities if modality in found}
         try:
             return self.adapter.media(self.config, arguments)
         except KeyError as missing:
@@ -69,7 +78,11 @@ class Encodings:
 
         @functools.wraps(features)
         def recorded(*args: Any, **kwargs: Any) -> Any:
-            output = features(*args, **kwargs)
+            outer, self._local.modality = self.encoding, self.encoding or modality
+            try:
+                output = features(*args, **kwargs)
+            finally:
+                self._local.modality = outer
             hidden = getattr(output, "last_hidden_state", None)
             if hidden is not None:
                 bound = signature.bind_partial(*args, **kwargs).arguments

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import weakref
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import BadInput
 from ..ir.plan import Plan, load
-from .adapters import adapter_of
+from .adapters import adapter_of, live_part
 from .session import Session
 from .sites import LiveSite, live_site, release
 from .support import check_fits
@@ -24,6 +24,8 @@ _APPLIED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 class Handle:
     """A plan on a model; also a context manager that takes the plan off at its end, whatever happens inside.
 
+    Nothing else holds a handle: one that is dropped takes its plan off as `remove()` does.
+
     Attributes:
         plan: the plan that is applied.
     """
@@ -31,17 +33,18 @@ class Handle:
     def __init__(self, model: nn.Module, plan: Plan, *, forced: bool) -> None:
         self.plan = plan
         adapter = adapter_of(model.config)
-        self._model = weakref.ref(model)
-        self._sites: list[LiveSite] = []
-        self._removed = False
+        sites: list[LiveSite] = []
+        hooks: list[Any] = []
         try:
             for placement in plan.placements:
-                self._sites.append(live_site(placement, model, adapter, model.config))
-            self._session = Session(model, adapter, self._sites, forced=forced)
-            self._hooks = self._session.hook() if plan.placements else []
+                sites.append(live_site(placement, model, adapter, model.config))
+            self._session = Session(model, adapter, sites, forced=forced)
+            hooks += self._session.hook() if plan.placements else []
         except BaseException:
-            self._release()
+            _take_off(hooks, sites, None)
             raise
+        self._finalizer = weakref.finalize(self, _take_off, hooks, sites, weakref.ref(model))
+        self._finalizer.atexit = False
 
     @property
     def selections(self) -> dict[str, torch.Tensor]:
@@ -53,16 +56,17 @@ class Handle:
         """(B, L') int64, the original place of each position of the last prefill's compressed sequence."""
         return self._session.positions
 
+    @property
+    def cached(self) -> dict[int, torch.Tensor]:
+        """By decoder layer, what the last prefill left in its cache where entries were evicted.
+
+        (B, key-value heads, P) int64 original places, sorted; rows that hold fewer are filled with -1.
+        """
+        return self._session.cached
+
     def remove(self) -> None:
         """Take the plan off; the model is as it was. Removing twice does nothing."""
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-        self._release()
-        model = self._model()
-        if model is not None and not self._removed:
-            _APPLIED.discard(model)
-        self._removed = True
+        self._finalizer()
 
     def __enter__(self) -> Handle:
         return self
@@ -72,23 +76,31 @@ class Handle:
     ) -> None:
         self.remove()
 
-    def _release(self) -> None:
-        for site in self._sites:
-            release(site)
+
+def _take_off(hooks: list[Any], sites: list[LiveSite], model: weakref.ref[nn.Module] | None) -> None:
+    """Remove hooks and taps, and forget that the model has a plan."""
+    for hook in hooks:
+        hook.remove()
+    for site in sites:
+        release(site)
+    alive = None if model is None else model()
+    if alive is not None:
+        _APPLIED.discard(alive)
 
 
 def apply(model: nn.Module, plan: Plan | str | os.PathLike[str], *, force_compaction: bool = False) -> Handle:
-    """Run `plan` inside `model` from now on, until the handle is removed or its context is left.
+    """Run `plan` inside `model` from now on, until the handle is removed or dropped, or its context is left.
 
     Args:
-        model: a live transformers model; its weights and its attention implementation are not touched.
+        model: a live transformers model; its weights and its attention implementation are not touched. In an omni
+            model the plan runs in its thinker.
         plan: a plan, or the path of a plan file.
         force_compaction: run the passes that keep every token too (they change nothing; used by tests).
 
     Raises:
         BadInput: the plan does not fit the model (field and mend are named), or a plan is already applied.
     """
-    found = load(plan)
+    found, model = load(plan), live_part(model)
     check_fits(found, model)
     if model in _APPLIED:
         raise BadInput("a plan is already applied to this model; call remove() on its handle first")

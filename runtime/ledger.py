@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ..common.errors import BadInput
+from .cache.entries import Entries
 
 ATTRIBUTE = "foveate_ledger"
 
@@ -59,13 +60,20 @@ class Ledger:
     """One running sequence: its logical length and its levels, by first layer.
 
     `inside` is set while the decoder runs: then the cache answers with physical lengths, else with logical ones.
-    `compressed` is the logical length up to which tokens were dropped; nothing before it can be cropped.
+    `compressed` is the logical length up to which tokens were dropped; nothing before it can be cropped. `held` says,
+    by layer, which entries are left where some were evicted from the cache.
     """
 
     logical: int = 0
     levels: dict[int, Level] = field(default_factory=dict)
     inside: bool = False
     compressed: int = 0
+    held: dict[int, Entries] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        """Whether the layers hold anything but the sequence as its caller knows it."""
+        return bool(self.levels or self.held)
 
     def entering(self) -> int:
         """Tokens that have entered the decoder so far."""
@@ -74,6 +82,7 @@ class Ledger:
     def reorder(self, order: torch.Tensor) -> None:
         """Follow the batch rows of the cache."""
         self.levels = {layer: level.rows(order.to(level.index.device)) for layer, level in self.levels.items()}
+        self.held = {layer: entries.rows(order.to(entries.index.device)) for layer, entries in self.held.items()}
 
     def crop(self, count: int) -> None:
         """Follow a cache that forgets its last `count` tokens.
@@ -101,18 +110,45 @@ def attach(cache: Any, ledger: Ledger) -> None:
 
 
 def require_supported(cache: Any) -> None:
-    """Refuse a cache whose layers neither grow, slide nor have a fixed room.
+    """Refuse a cache whose layers neither grow, slide nor have a fixed room; they may be quantised or offloaded.
 
     Raises:
         BadInput: with the class and what to use instead.
     """
-    from transformers.cache_utils import DynamicCache, DynamicLayer, DynamicSlidingWindowLayer, StaticCache, StaticLayer
+    from transformers import cache_utils as caches
 
     layers = getattr(cache, "layers", None) or ()
-    known = (DynamicLayer, DynamicSlidingWindowLayer, StaticLayer)
-    if not isinstance(cache, (DynamicCache, StaticCache)) or any(type(layer) not in known for layer in layers):
-        kinds = {type(layer).__name__ for layer in layers} or {type(cache).__name__}
-        raise BadInput(f"a plan cannot run on a cache of {', '.join(sorted(kinds))}; use DynamicCache, the default")
+    known: tuple[type, ...] = (caches.DynamicLayer, caches.DynamicSlidingWindowLayer)
+    known += (caches.StaticLayer, caches.StaticSlidingWindowLayer)
+    quantised = caches.BaseQuantizedLayer
+    fits = all(type(layer) in known or isinstance(layer, quantised) for layer in layers)
+    if not isinstance(cache, (caches.DynamicCache, caches.StaticCache, caches.QuantizedCache)) or not fits:
+        raise BadInput(f"a plan cannot run on a cache of {_kinds(cache)}; use DynamicCache, the default")
+
+
+def require_evictable(cache: Any) -> None:
+    """Refuse a cache whose entries cannot be evicted one by one.
+
+    Raises:
+        BadInput: its room is fixed, so that evicting saves nothing; it is quantised in groups of entries; or it lies in
+            another memory.
+    """
+    from transformers import cache_utils as caches
+
+    known = (caches.DynamicLayer, caches.DynamicSlidingWindowLayer)
+    if any(type(layer) not in known for layer in cache.layers):
+        raise BadInput(
+            f"passes at decoder.cache evict entries, and those of {_kinds(cache)} cannot go one by one: a static cache "
+            "keeps its room whatever is evicted, and a quantised one packs entries; use DynamicCache, the default"
+        )
+    if cache.offloading:
+        raise BadInput("passes at decoder.cache cannot reach an offloaded cache; use DynamicCache without offloading")
+
+
+def _kinds(cache: Any) -> str:
+    """The names of its layers' classes, or of its own."""
+    layers = getattr(cache, "layers", None) or [cache]
+    return ", ".join(sorted({type(layer).__name__ for layer in layers}))
 
 
 _CLASSES: dict[type, type] = {}
@@ -137,7 +173,7 @@ def _ledgered(base: Any) -> type:
             return max(room, ledger.logical + query_length), 0
 
         def update(self, *args: Any, **kwargs: Any) -> Any:
-            if self.foveate_ledger.levels and not self.foveate_ledger.inside:
+            if self.foveate_ledger.active and not self.foveate_ledger.inside:
                 raise BadInput("this cache was filled under a plan that is no longer applied; apply the plan to go on")
             return super().update(*args, **kwargs)
 
@@ -150,7 +186,10 @@ def _ledgered(base: Any) -> type:
             self.foveate_ledger.reorder(indices)
 
         def batch_repeat_interleave(self, repeats: int) -> None:
-            rows = next((level.index.shape[0] for level in self.foveate_ledger.levels.values()), 0)
+            ledger: Ledger = self.foveate_ledger
+            indices = [level.index for level in ledger.levels.values()]
+            indices += [entries.index for entries in ledger.held.values()]
+            rows = indices[0].shape[0] if indices else 0
             super().batch_repeat_interleave(repeats)
             self.foveate_ledger.reorder(torch.arange(rows).repeat_interleave(repeats))
 

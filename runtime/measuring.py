@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,12 @@ from torch import nn
 from ..common.errors import BadInput
 from ..common.timing import Interval, median_interval, ratio_interval, round_order
 from ..ir.plan import Plan
+from .adapters import live_part
 from .handle import apply
-from .native import native_prefill
+from .native import Native
+from .native import native as native_limit
+from .peak_memory import peak_bytes
+from .stepping import Prefilled, cache_bytes, stepper
 
 Samples = npt.NDArray[np.float64]
 
@@ -31,7 +35,7 @@ class Figures:
         ttft_samples: (rounds,) ms, in order of rounds, so that contestants can be paired.
         tpot_ms: median time of one later token, None where no tokens were asked for.
         kv_bytes: bytes of keys and values after the prefill.
-        peak_bytes: peak memory of the prefill on a CUDA device, None elsewhere.
+        peak_bytes: most bytes that tensors held in the prefill, weights included (see `runtime.peak_memory`).
         n: rounds measured.
     """
 
@@ -40,7 +44,7 @@ class Figures:
     ttft_samples: Samples
     tpot_ms: float | None
     kv_bytes: int
-    peak_bytes: int | None
+    peak_bytes: int
     n: int
 
 
@@ -113,13 +117,16 @@ def compare(
     """
     if not plans or rounds < 1:
         raise BadInput("measuring needs at least one plan and one round")
+    model = live_part(model)
     inputs = {name: value for name, value in inputs.items() if value is not None}
     contestants = {name: _Contestant(model, inputs, plan, new_tokens) for name, plan in plans.items()}
     for name in native:
-        limit = contestants[f"{name} native"] = _Contestant(model, inputs, None, new_tokens)
-        limit.prefill = native_prefill(model, inputs, plans[name] or Plan(()))
+        limit = native_limit(model, inputs, plans[name] or Plan(()))
+        contestants[f"{name} native"] = _Contestant(model, inputs, None, new_tokens, limit)
     names = tuple(contestants)
     with torch.inference_mode():
+        for contestant in contestants.values():
+            contestant.weigh()
         for turn in range(warmup + rounds):
             for name in round_order(names, turn):
                 contestants[name].run(record=turn >= warmup)
@@ -134,53 +141,59 @@ def ratio(numerator: Figures, denominator: Figures) -> Interval:
 class _Contestant:
     """One way to run the model, and the times that it took so far."""
 
-    def __init__(self, model: nn.Module, inputs: Mapping[str, Any], plan: Plan | None, new_tokens: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: Mapping[str, Any],
+        plan: Plan | None,
+        new_tokens: int,
+        limit: Native | None = None,
+    ) -> None:
         self.model, self.inputs, self.plan, self.new_tokens = model, inputs, plan, new_tokens
-        self.prefill: Callable[[Mapping[str, Any]], Any] = lambda moved: model(
-            **moved, use_cache=True, logits_to_keep=1
-        )
+        self.stepper = stepper(model, None if limit is None else limit.prefill)
+        self.mask = inputs.get("attention_mask") if limit is None else limit.mask
+        self.mask = None if self.mask is None or bool(self.mask.all()) else self.mask
+        self.device = next(parameter.device for parameter in model.parameters() if not parameter.is_meta)
         self.ttft: list[float] = []
         self.tpot: list[float] = []
-        self.unpadded = "attention_mask" not in inputs or bool(inputs["attention_mask"].all())
         self.kv_bytes = 0
-        self.peak_bytes: int | None = None
+        self.peak_bytes = 0
+
+    def weigh(self) -> None:
+        """Measure the prefill's peak memory, apart from the timed rounds: counting slows a run down."""
+        with self._applied():
+            self.peak_bytes = peak_bytes(self.model, self._prefill)
 
     def run(self, *, record: bool) -> None:
         """One prefill and its decoding steps. Applying the plan is not timed: it happens once in real use."""
-        device = next(self.model.parameters()).device
-        with apply(self.model, self.plan) if self.plan is not None else nullcontext():
-            if device.type == "cuda":
-                torch.cuda.reset_peak_memory_stats(device)
-            first, output = _timed(lambda: self._prefill(device), device)
-            self.kv_bytes = cache_bytes(output.past_key_values)
-            steps = self._decode(output, device) if self.new_tokens else None
-        if device.type == "cuda":
-            self.peak_bytes = max(self.peak_bytes or 0, torch.cuda.max_memory_allocated(device))
+        with self._applied():
+            first, state = _timed(self._prefill, self.device)
+            self.kv_bytes = cache_bytes(state.cache)
+            steps = self._decode(state) if self.new_tokens else None
         if record:
             self.ttft.append(first)
             if steps is not None:
                 self.tpot.append(steps)
 
-    def _prefill(self, device: torch.device) -> Any:
-        # From the host: moving the processor's outputs to the device is part of the time to the first token.
-        moved = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in self.inputs.items()}
-        output = self.prefill(moved)
-        self._next = output.logits[:, -1].argmax(-1, keepdim=True)
-        return output
+    def _applied(self) -> AbstractContextManager[Any]:
+        return apply(self.model, self.plan) if self.plan is not None else nullcontext()
 
-    def _decode(self, output: Any, device: torch.device) -> float:
-        token, cache = self._next, output.past_key_values
-        mask = None if self.unpadded else self.inputs["attention_mask"].to(device)
+    def _prefill(self) -> Prefilled:
+        # From the host: moving the processor's outputs to the device is part of the time to the first token.
+        moved = {n: v.to(self.device) if isinstance(v, torch.Tensor) else v for n, v in self.inputs.items()}
+        return self.stepper.prefill(moved)
+
+    def _decode(self, state: Prefilled) -> float:
+        mask = None if self.mask is None else self.mask.to(self.device)
 
         def steps() -> None:
-            nonlocal token, mask
+            nonlocal mask
             for _ in range(self.new_tokens):
                 if mask is not None:
                     mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-                result = self.model(input_ids=token, attention_mask=mask, past_key_values=cache, use_cache=True)
-                token = result.logits[:, -1].argmax(-1, keepdim=True)
+                self.stepper.step(state, mask)
 
-        return _timed(steps, device)[0] / self.new_tokens
+        return _timed(steps, self.device)[0] / self.new_tokens
 
     def figures(self) -> Figures:
         """The medians of what was recorded."""
@@ -195,12 +208,6 @@ class _Contestant:
             peak_bytes=self.peak_bytes,
             n=len(samples),
         )
-
-
-def cache_bytes(cache: Any) -> int:
-    """Bytes of keys and values that a cache holds."""
-    layers = [layer for layer in cache.layers if layer.is_initialized]
-    return sum(t.numel() * t.element_size() for layer in layers for t in (layer.keys, layer.values))
 
 
 def _timed(run: Callable[[], Any], device: torch.device) -> tuple[float, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -9,17 +11,22 @@ import torch
 from ..ir.layout import Layout
 from ..ir.signal import Need
 from ..passes import Compression
+from .eagerly import eagerly
 from .index_maps import compaction_index, inverse_map, placeholder_positions
 from .ledger import Ledger, Level
 from .media import MediaGroup
-from .signals import GroupSignals, TextSlots, of_group
+from .reading.signals import GroupSignals, TextSlots, of_group
 from .sites import PROMPT, LiveSite, carried_out
+
+_OTHERS = "others"
+"""Stands in a count by modality for tokens that are no medium's."""
 
 
 @dataclass(frozen=True)
 class Merge:
     """One merging compression: flat `positions` (M, n) in the call's sequence of what it took, and what it did."""
 
+    modality: str
     positions: torch.Tensor
     compression: Compression
 
@@ -40,7 +47,7 @@ class CallState:
         levels: levels of the whole sequence, past included, by first layer.
         chosen: by site, the groups as they left it.
         merges: what was merged so far, in order, for features that enter the decoder elsewhere.
-        removed: tokens that were removed so far, over all rows.
+        removed: tokens that were removed so far, over all rows, by modality.
         origins: by group, its `members` and the positions of all tokens of its media.
         text: where the text stands, once a signal asked for it.
     """
@@ -58,13 +65,14 @@ class CallState:
     levels: dict[int, Level] = field(default_factory=dict)
     chosen: dict[str, list[MediaGroup]] = field(default_factory=dict)
     merges: list[Merge] = field(default_factory=list)
-    removed: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
     origins: list[tuple[torch.Tensor, torch.Tensor]] = field(init=False)
     text: TextSlots | None = None
 
     def __post_init__(self) -> None:
         self.origins = [(group.members, group.positions) for group in self.groups]
 
+    @eagerly  # passes run once for each prompt; a graph of them would be of that prompt's length
     def run(self, sites: list[LiveSite], hidden: torch.Tensor, *, forced: bool) -> tuple[torch.Tensor, bool]:
         """Run the passes placed at one point of the decoder.
 
@@ -80,46 +88,55 @@ class CallState:
         if not self.groups or not sites:
             return hidden, False
         keep = self._keep_mask()
-        removed, acted = 0, False
+        before, acted = self.removed.total(), False
         for site in sites:
-            for place, group in enumerate(self.groups):
-                if site.acts_on(group, forced=forced):
-                    hidden, remaining = self._compress(site, group, hidden)
-                    keep.view(-1)[group.positions.reshape(-1)] = False
-                    keep.view(-1)[remaining.positions.reshape(-1)] = True
-                    removed += group.positions.numel() - remaining.positions.numel()
-                    self.groups[place], acted = remaining, True
-            if acted:
+            mine = [place for place, group in enumerate(self.groups) if site.acts_on(group, forced=forced)]
+            for place in mine:
+                group = self.groups[place]
+                hidden, remaining = self._compress(site, group, hidden)
+                keep.view(-1)[group.positions.reshape(-1)] = False
+                keep.view(-1)[remaining.positions.reshape(-1)] = True
+                self.removed[group.modality] += group.positions.numel() - remaining.positions.numel()
+                self.groups[place], acted = remaining, True
+            if mine:
                 left = [group for group in self.groups if group.modality in site.modalities]
                 self.chosen[site.placement.site] = [*self.chosen.get(site.placement.site, []), *left]
         if acted:
-            self.removed += removed
-            self._settle(keep, hidden.shape[1] - removed)
+            self._settle(keep, hidden.shape[1] - (self.removed.total() - before))
         return hidden, acted
 
     def leave_out(self, modality: str, kept: torch.Tensor, layout: Layout) -> None:
         """Drop all but `kept` (media, K) of the media of a modality before the decoder runs, as the encoder did."""
-        keep = self._keep_mask()
-        before = self.removed
-        for place, group in enumerate(self.groups):
-            if group.modality == modality:
-                remaining = group.compressed(kept[group.members], layout)
-                keep.view(-1)[group.positions.reshape(-1)] = False
-                keep.view(-1)[remaining.positions.reshape(-1)] = True
-                self.removed += group.positions.numel() - remaining.positions.numel()
-                self.groups[place] = remaining
-        self._settle(keep, self.remaining().shape[1] - (self.removed - before))
+        mine = {place: group for place, group in enumerate(self.groups) if group.modality == modality}
+        self.narrow({place: group.compressed(kept[group.members], layout) for place, group in mine.items()})
+
+    def narrow(self, remaining: Mapping[int, MediaGroup], others: Sequence[torch.Tensor] = ()) -> None:
+        """Replace groups, by their place, with what remains of them; `others` are flat positions that leave as well."""
+        keep, before = self._keep_mask(), self.removed.total()
+        for place, group in remaining.items():
+            was = self.groups[place].positions
+            keep.view(-1)[was.reshape(-1)] = False
+            keep.view(-1)[group.positions.reshape(-1)] = True
+            self.removed[group.modality] += was.numel() - group.positions.numel()
+            self.groups[place] = group
+        for positions in others:
+            keep.view(-1)[positions.reshape(-1)] = False
+            self.removed[_OTHERS] += positions.numel()
+        self._settle(keep, self.remaining().shape[1] - (self.removed.total() - before))
 
     def remaining(self) -> torch.Tensor:
         """(B, P) int64 places in the call's sequence of the tokens that remain."""
         everything = torch.arange(self.length, device=self.device).expand(self.batch, -1)
         return everything if self.kept is None else self.kept
 
-    def carried(self, rows: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def carried(
+        self, rows: torch.Tensor, present: torch.Tensor, *, modalities: Sequence[str]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Features of media tokens that enter beside the sequence, for the tokens that remain of it.
 
         Args:
             rows: (R, D), one row for each set entry of `present`, in order. present: (B, L) bool.
+            modalities: whose tokens `present` marks.
 
         Returns:
             The rows that remain, merged where tokens were, and the (B, P) mask of where they stand.
@@ -127,7 +144,7 @@ class CallState:
         if self.kept is None:
             return rows, present
         rank = present.reshape(-1).long().cumsum(0) - 1
-        for merge in self.merges:
+        for merge in (merge for merge in self.merges if merge.modality in modalities):
             source = rank[merge.positions]
             replaced = carried_out(merge.compression, rows[source])
             if replaced is not None:
@@ -136,7 +153,7 @@ class CallState:
         standing = present.gather(1, self.kept)
         standing = standing if self.valid is None else standing & self.valid
         flat = self.kept + self.length * torch.arange(self.batch, device=self.device)[:, None]
-        order = placeholder_positions(standing, rows.shape[0] - self.removed)
+        order = placeholder_positions(standing, rows.shape[0] - sum(self.removed[name] for name in modalities))
         return rows[rank[flat.reshape(-1)[order]]], standing
 
     def level(self, layer: int, *, entering: int) -> Level:
@@ -165,7 +182,7 @@ class CallState:
         compression = site.compress(group, features, self._signals(site, group, places, hidden))
         replaced = carried_out(compression, features)
         if replaced is not None:
-            self.merges.append(Merge(group.positions, compression))
+            self.merges.append(Merge(group.modality, group.positions, compression))
             targets = places.gather(1, compression.index).reshape(-1)
             flat = flat.index_copy(0, targets, replaced.reshape(-1, flat.shape[-1]))
         return flat.view_as(hidden), group.compressed(compression.index, site.target(group.layout))

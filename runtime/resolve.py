@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..common.errors import BadInput
 from ..ir.graph import Graph, Placed
@@ -13,6 +14,10 @@ from ..ir.plan import Plan
 from ..ir.polynomial import BATCH, CONTEXT, ROWS, as_polynomial
 from ..ir.site import Site
 from ..passes import create
+from ..passes.cache_base import CachePass
+from .cache.resolve import placed_on_cache
+from .encoder.counts import encoder_count, encoder_width
+from .inputs.support import check_change, frames_of, input_width
 
 
 def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
@@ -29,12 +34,23 @@ def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
         method = create(placement.method, placement.params)
         if site.kind not in method.sites:
             raise BadInput(f"{placement.method} acts at {' or '.join(method.sites)}, not at {placement.site}")
+        if isinstance(method, CachePass):
+            placed += placed_on_cache(graph, placement, method, placed=tuple(placed))
+            continue
         for modality in placement.modalities(graph.layouts):
             before = layouts[modality]
-            after = layouts[modality] = method.count(before, placement.keep)
-            ops = method.ops(before, graph.decoder.width) + compaction_ops(graph.decoder.width)
+            at_input, in_encoder = site.kind == "input", site.kind.startswith("encoder")
+            kept = partial(encoder_count, graph, modality, method) if in_encoder else method.count
+            after = layouts[modality] = kept(before, placement.keep)
+            if at_input:
+                check_change(graph, method, modality)
+            width = input_width(graph, modality) if at_input else graph.decoder.width
+            moved = encoder_width(graph, modality) if in_encoder else graph.decoder.width
+            ops = method.ops(before, moved if in_encoder else width) + compaction_ops(moved)
+            frames = (frames_of(before), frames_of(after)) if at_input else (1, 1)
             same = after.count == before.count
-            placed.append(Placed(placement, modality, before.count, after.count, () if same else ops))
+            counts = (before.count, after.count)
+            placed.append(Placed(placement, modality, *counts, () if same else ops, method.query_aware, frames))
     return graph.place(placed)
 
 

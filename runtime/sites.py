@@ -18,9 +18,9 @@ from ..passes import Compression, Pass, Tokens, create
 from ..passes.primitives.merge import merged
 from .adapters import Adapter
 from .media import MediaGroup
-from .readers import Reader, norm_reader, preview_reader, prompt_reader
-from .signals import encoder_signal
-from .taps import Tap, install, remove, whole_call
+from .reading.readers import Reader, norm_reader, preview_reader, prompt_reader
+from .reading.signals import encoder_signal, has_class_token
+from .reading.taps import SegmentTap, Tap, install, remove, whole_call
 
 PROMPT = Need("embedding", "all", "decoder")
 """Stands in `taps` for the reader of what enters the decoder, which signals of text and embeddings share."""
@@ -73,8 +73,12 @@ def live_site(placement: Placement, model: nn.Module, adapter: Adapter, config: 
     method = create(placement.method, placement.params)
     modalities = placement.modalities(adapter.modalities)
     live = LiveSite(placement, method, modalities, site.layer or 0 if site.kind == "decoder.layer" else 0)
-    if site.kind.startswith("encoder") and method.needs(Layout(1)):
-        raise BadInput(f"{placement.label()} reads signals of the model, which passes inside an encoder do not get yet")
+    if site.kind.startswith("encoder"):
+        from .encoder.signals import encoder_taps
+
+        flow = adapter.encoder_flow(model, modalities[0])
+        live.taps.update(encoder_taps(method, site, flow, label=placement.label()))
+        return live
     try:
         for modality in modalities:
             for need in method.needs(Layout(1)):
@@ -107,18 +111,19 @@ def _tap(need: Need, live: LiveSite, model: nn.Module, adapter: Adapter, config:
     if not 0 <= layer < len(layers):
         label = live.placement.label()
         raise BadInput(f"{label} reads layer {layer} of the {need.stage}, which has layers 0 to {len(layers) - 1}")
-    if need.query == "cls" and not any(n.endswith("class_embedding") for n, _ in stack.named_parameters()):
+    if need.query == "cls" and not has_class_token(stack):
         raise BadInput(f"{live.placement.label()} reads the attention of [CLS], and this encoder has no [CLS] token")
     if need.stage == "encoder":
-        return install(_attention(layers[layer]), reads=partial(encoder_signal, need))
+        kind = SegmentTap if adapter.packed else Tap
+        return install(attention_module(layers[layer]), reads=partial(encoder_signal, need), kind=kind)
     if need.layer == 0:
-        return preview_reader(layers, layer, _attention, rotary=need.rotary)
+        return preview_reader(layers, layer, attention_module, rotary=need.rotary)
     if need.query == "last":
-        return install(_attention(layers[layer]), -1)
-    return install(_attention(layers[layer]), reads=whole_call)
+        return install(attention_module(layers[layer]), -1)
+    return install(attention_module(layers[layer]), reads=whole_call)
 
 
-def _attention(layer: nn.Module) -> nn.Module:
+def attention_module(layer: nn.Module) -> nn.Module:
     """The attention module of a layer."""
     return next(module for module in layer.modules() if type(module).__name__.endswith("Attention"))
 
@@ -127,7 +132,7 @@ def _encoder_layer(need: Need, adapter: Adapter, config: Any, modality: str) -> 
     """Numbered layer of an encoder need: None is the projector's, negative counts hidden states from the end."""
     if need.layer is None:
         return adapter.selected_layer(config, modality)
-    depth = config.vision_config.num_hidden_layers
+    depth = adapter.encoder_depth(config, modality)
     return need.layer - 1 if need.layer >= 0 else depth + need.layer
 
 

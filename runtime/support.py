@@ -6,12 +6,14 @@ from typing import Any
 
 from ..common.errors import BadInput
 from ..common.names import unknown
+from ..ir.encoder_sites import require_encoder_sites
 from ..ir.fingerprint import fingerprint
 from ..ir.placement import Placement
 from ..ir.plan import Plan
 from ..ir.site import Site
 from ..passes import create
-from .adapters import adapter_of
+from .adapters import adapter_of, live_part
+from .inputs.support import check_input_site, check_with_inputs
 
 
 def check_fits(plan: Plan, model: Any) -> None:
@@ -21,6 +23,7 @@ def check_fits(plan: Plan, model: Any) -> None:
         BadInput: the model type is not supported, the plan is for another model, or a placement names an unknown
             pass, parameter, site or modality, or a keep out of range.
     """
+    model = live_part(model)
     config = getattr(model, "config", model)
     adapter = adapter_of(config)
     if plan.model is not None and plan.model.fingerprint != fingerprint(config):
@@ -36,6 +39,7 @@ def check_fits(plan: Plan, model: Any) -> None:
             if (placement.site, modality) in seen:
                 raise BadInput(f"{where}: two passes at {placement.site} act on {modality}; keep one of them")
             seen.add((placement.site, modality))
+    check_with_inputs(plan, adapter)
 
 
 def _check_site(placement: Placement, config: Any, where: str) -> None:
@@ -43,8 +47,10 @@ def _check_site(placement: Placement, config: Any, where: str) -> None:
     if not 0 < placement.keep <= 1 and not (placement.keep == 0 and method.withdraws):
         raise BadInput(f"{where}.keep is {placement.keep}; it must be above 0 and at most 1")
     site = Site.parse(placement.site)
+    check_input_site(placement, adapter_of(config), live_part(config), where)
     offered = supported_sites(config)
     if placement.site not in offered:
+        require_encoder_sites(live_part(config).model_type, site)
         raise unknown(f"site in {where} for this model", placement.site, offered)
     if site.kind not in method.sites:
         places = " or ".join(method.sites)
@@ -53,4 +59,5 @@ def _check_site(placement: Placement, config: Any, where: str) -> None:
 
 def supported_sites(config: Any) -> list[str]:
     """The sites at which plans can be applied to a model of this configuration."""
+    config = live_part(config)
     return adapter_of(config).sites(config)

@@ -16,16 +16,6 @@ from .index_maps import gather_mask
 from .ledger import Level
 from .masks import index_mask, with_validity
 
-_WINDOWED = ("sliding_attention", "chunked_attention")
-
-
-def windowed(config: Any) -> bool:
-    """Whether any layer of a decoder attends to a window of its past only."""
-    types = getattr(config, "layer_types", None)
-    if types is not None:
-        return any(kind in _WINDOWED for kind in types)
-    return any(getattr(config, name, None) is not None for name in ("sliding_window", "attention_chunk_size"))
-
 
 def logical_masks(config: Any, embeddings: torch.Tensor, padding: Any, cache: Any) -> Any:
     """The masks that the decoder would build over the uncompressed sequence: one tensor or None, or one by layer type.
@@ -42,7 +32,9 @@ def logical_masks(config: Any, embeddings: torch.Tensor, padding: Any, cache: An
     from transformers.masking_utils import create_masks_for_generate
 
     if "flash" in str(config._attn_implementation):
-        raise BadInput("windows under flash attention cannot follow dropped tokens; load the model with sdpa or eager")
+        raise BadInput(
+            "masks under flash attention cannot follow dropped tokens here; load the model with sdpa or eager"
+        )
     return create_masks_for_generate(
         config=config, inputs_embeds=embeddings, attention_mask=padding, past_key_values=cache
     )
@@ -60,14 +52,15 @@ def view(level: Level, new: int, cache_layer: Any) -> View:
     """The keys of a layer in a call that adds `new` tokens to `level`.
 
     A sliding cache layer gives the last window - 1 past tokens that it holds, and the new ones; a static one gives its
-    whole capacity, of which the rest is closed.
+    whole capacity, of which the rest is closed, and where it slides no more than capacity - 1 past tokens.
     """
     columns, valid = level.index, level.valid
-    if getattr(cache_layer, "is_sliding", False):
-        held = min(level.length - new, int(cache_layer.sliding_window) - 1) + new
-        columns, valid = columns[:, -held:], None if valid is None else valid[:, -held:]
     capacity = static_capacity(cache_layer)
-    if capacity is not None:
+    if getattr(cache_layer, "is_sliding", False):
+        window = int(cache_layer.sliding_window) if capacity is None else capacity
+        held = min(level.length - new, window - 1) + new
+        columns, valid = columns[:, -held:], None if valid is None else valid[:, -held:]
+    if capacity is not None and columns.shape[1] < capacity:
         free = capacity - columns.shape[1]
         valid = torch.ones_like(columns, dtype=torch.bool) if valid is None else valid
         columns = torch.nn.functional.pad(columns, (0, free))

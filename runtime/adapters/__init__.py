@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .base import ADAPTERS, Adapter, Medium, adapter, adapter_of
+from .base import ADAPTERS, Adapter, Medium, adapter, adapter_of, live_part
 
-__all__ = ["ADAPTERS", "Adapter", "Medium", "adapter", "adapter_of"]
+__all__ = ["ADAPTERS", "Adapter", "Medium", "adapter", "adapter_of", "live_part"]

@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from ...common.errors import BadInput
 from ...common.registry import Registry, modules_of
+from ...ir.encoder_sites import ENCODER_SITES, encoder_sites
+from ...ir.input_changes import input_changes
 from ...ir.layout import Layout
+from ..layer_kinds import full_layers
+from ..mixers import mixer_refusal
+from .encoder_flow import EncoderFlow, dense
 
 if TYPE_CHECKING:
     from torch import nn
 
     from ..call import Call
+    from ..encoder.packing import Packing
+    from ..inputs.forms import InputForm
+    from .entrance import Entrance
+
+
+_LEARNED_POSITIONS = ("opt",)
 
 
 @dataclass(frozen=True)
@@ -42,20 +53,18 @@ class Adapter(ABC):
 
     Attributes:
         model_types: transformers' names. modalities: what its forward takes.
-        absolute_positions: the decoder adds position embeddings at its input instead of rotating queries and keys.
         in_sequence: media tokens stand in the decoder's own sequence, so plans can act at its input and layers.
-        inside_encoder: the encoder is dense and what follows it maps token by token, so plans can act inside it.
         cross_attention: the decoder reads media tokens by cross-attention, after a projector.
         embeds_inside: the decoder embeds media itself, so its input is first seen at its layer 0.
+        packed: the encoder attends to all media in one sequence, segment by segment; `packing` says how.
     """
 
     model_types: ClassVar[tuple[str, ...]]
     modalities: ClassVar[tuple[str, ...]] = ("image",)
-    absolute_positions: ClassVar[bool] = False
     in_sequence: ClassVar[bool] = True
-    inside_encoder: ClassVar[bool] = False
     cross_attention: ClassVar[bool] = False
     embeds_inside: ClassVar[bool] = False
+    packed: ClassVar[bool] = False
 
     @abstractmethod
     def media(self, config: Any, arguments: Mapping[str, Any]) -> dict[str, list[Medium]]:
@@ -64,6 +73,16 @@ class Adapter(ABC):
     def refusal(self, config: Any) -> str | None:
         """Why plans cannot run in this configuration, as the end of a sentence, or None where they can."""
         return None
+
+    def absolute_positions(self, config: Any) -> bool:
+        """Whether the decoder adds position embeddings at its input instead of rotating queries and keys."""
+        return config.get_text_config(decoder=True).model_type in _LEARNED_POSITIONS
+
+    def entrance(self, model: nn.Module) -> Entrance:
+        """Where one call of the model is first seen."""
+        from .entrance import Entrance
+
+        return Entrance(model)
 
     def placeholder(self, config: Any, modality: str) -> int:
         """The token id that stands for one media token in `input_ids`."""
@@ -76,7 +95,9 @@ class Adapter(ABC):
         """Run encoder and projector on the media of one call, as the model itself does."""
         import inspect
 
-        features: Any = getattr(model, f"get_{modality}_features")
+        name = f"get_{modality}_features"
+        base = getattr(model, "base_model", model)
+        features: Any = getattr(base if hasattr(base, name) else model, name)
         taken = inspect.signature(features).parameters
         return features(**{name: value for name, value in arguments.items() if name in taken and value is not None})
 
@@ -102,34 +123,65 @@ class Adapter(ABC):
         lists = [list(m) for m in self.encoder(model, modality).modules() if isinstance(m, nn.ModuleList)]
         return max(lists, key=len)
 
+    def packing(self, encoder: nn.Module, arguments: Mapping[str, Any]) -> Packing | None:
+        """How a packed encoder's patches belong to its media, by the arguments of its call; None where it is dense."""
+        return None
+
     def encoder_layout(self, config: Any, modality: str) -> Layout:
         """How the tokens of one medium are arranged inside the encoder."""
         raise NotImplementedError(f"{config.model_type} has no sites inside its encoder")
+
+    def encoder_flow(self, model: nn.Module, modality: str) -> EncoderFlow:
+        """How tokens run through the encoder, for placements inside it; by default dense, one token a patch."""
+        config: Any = model.config
+        return EncoderFlow(
+            self.encoder(model, modality),
+            self.encoder_layers(model, modality),
+            dense(self.encoder_layout(config, modality)),
+            last=self.selected_layer(config, modality),
+            projector=self.projector(model, modality),
+        )
 
     def projector(self, model: nn.Module, modality: str) -> nn.Module | None:
         """The module that maps the encoder's tokens one by one to the decoder's width, where it has one."""
         return getattr(getattr(model, "base_model", model), "multi_modal_projector", None)
 
+    def input_form(self, config: Any, modality: str) -> InputForm | None:
+        """How a modality's pixels are laid out, for passes before its encoder; None where it takes one form only."""
+        from .input_table import form_of
+
+        return form_of(config, modality)
+
+    def input_changes(self, config: Any, modality: str) -> tuple[str, ...]:
+        """What of a modality's input passes can change: "size", "frames", "sound"; nothing where it is empty."""
+        return input_changes(config.model_type, modality)
+
     def sites(self, config: Any) -> list[str]:
         """The sites at which plans can be applied to a model of this configuration."""
-        found = []
-        for modality in self.modalities if self.inside_encoder else ():
-            layers = range(self.selected_layer(config, modality) + 1)
-            found += [f"{modality}.encoder.layers.{k}" for k in layers] + [f"{modality}.encoder.output"]
+        found = [f"{modality}.input" for modality in self.modalities if self.input_changes(config, modality)]
+        for modality in self.modalities:
+            if (config.model_type, modality) in ENCODER_SITES:
+                last = self.selected_layer(config, modality)
+                found += [str(site) for site in encoder_sites(config.model_type, modality, last)]
         if self.cross_attention:
             found += [f"{modality}.projector.output" for modality in self.modalities]
         if self.in_sequence:
             depth = config.get_text_config(decoder=True).num_hidden_layers
             found += [f"{modality}.projector.output" for modality in self.modalities]
             found += [f"decoder.layers.{k}" for k in range(1, depth)]
+            found += ["decoder.cache"] if full_layers(config.get_text_config(decoder=True)) else []
         return found
 
     def selected_layer(self, config: Any, modality: str) -> int:
         """0-based encoder layer whose output the projector takes: `vision_feature_layer`, or the last one."""
-        depth = int(getattr(config.vision_config, "num_hidden_layers", 0) or config.vision_config.depth)
+        depth = self.encoder_depth(config, modality)
         index = getattr(config, "vision_feature_layer", -1)
         index = index if isinstance(index, int) else index[-1]
         return index - 1 if index >= 0 else depth + index
+
+    def encoder_depth(self, config: Any, modality: str) -> int:
+        """How many layers the encoder has."""
+        return int(getattr(config.vision_config, "num_hidden_layers", 0) or config.vision_config.depth)
 
     def extra_hooks(self, model: nn.Module, call: Callable[[], Call | None]) -> list[Removable]:
         """Hooks for what this family feeds its decoder beside the sequence; `call` gives the call in progress."""
@@ -146,17 +198,23 @@ def adapter(cls: type[Adapter]) -> type[Adapter]:
     return cls
 
 
+def live_part(model: Any) -> Any:
+    """The part of a model, or of a configuration, that reads media and answers: an omni model's thinker, else all."""
+    return getattr(model, "thinker", None) or getattr(model, "thinker_config", None) or model
+
+
 def adapter_of(config: Any) -> Adapter:
     """The adapter of a configuration.
 
     Raises:
         BadInput: the model type is not in the table, or this configuration of it is refused, with the reason.
     """
+    config = live_part(config)
     model_type = getattr(config, "model_type", None) or type(config).__name__
-    if model_type not in ADAPTERS:
+    mixer = mixer_refusal(config)
+    if model_type not in ADAPTERS and mixer is None:
         raise BadInput(f"model type {model_type!r} is not supported yet; supported are {', '.join(ADAPTERS.names())}")
-    found = ADAPTERS.get(model_type)()
-    reason = found.refusal(config)
+    reason = mixer if mixer is not None else ADAPTERS.get(model_type)().refusal(config)
     if reason is not None:
         raise BadInput(f"plans cannot run in this {model_type} model: {reason}")
-    return found
+    return ADAPTERS.get(model_type)()

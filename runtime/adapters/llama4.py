@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...ir.layout import Layout
 from .base import Removable, adapter
+from .encoder_flow import EncoderFlow, dense
 from .tiles import TiledAdapter, square
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ class Llama4(TiledAdapter):
     def precomputed_tiles(self, outputs: Any) -> int:
         """The encoder's output has one entry a tile; the projector runs later."""
         return int(outputs.last_hidden_state.shape[0])
+
+    def encoder_flow(self, model: nn.Module, modality: str) -> EncoderFlow:
+        """[CLS] stands after the patches and leaves after the last norm; then patches are folded."""
+        encoder, config = cast(Any, self.encoder(model, modality)), cast(Any, model.config)
+        return EncoderFlow(
+            encoder,
+            self.encoder_layers(model, modality),
+            dense(self.tile(config), side=round(1 / config.vision_config.pixel_shuffle_ratio), after=1),
+            last=self.selected_layer(config, modality),
+            restored=encoder.layernorm_post,
+        )
 
     def extra_hooks(self, model: nn.Module, call: Callable[[], Call | None]) -> list[Removable]:
         """Temperature tuning reads original positions."""
@@ -53,12 +65,12 @@ class _Temperature:
     def __call__(self, projection: Any, args: Any, queries: torch.Tensor) -> torch.Tensor | None:
         call = self.call()
         level = None if call is None else call.level_of(self.number)
-        if level is None:
+        if call is None or level is None:
             return None
         import torch
 
-        count = queries.shape[1]
-        gapless = torch.arange(level.length - count, level.length, device=queries.device)
+        count, length = queries.shape[1], call.cached_length(self.number)
+        gapless = torch.arange(length - count, length, device=queries.device)
         ratio = self._scale(level.index[:, -count:]) / self._scale(gapless)
         return (queries * ratio[..., None]).to(queries.dtype)
 

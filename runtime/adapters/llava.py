@@ -8,7 +8,7 @@ from ...ir.layout import Layout
 from .base import adapter
 from .tiles import TiledAdapter, square
 
-_CLASS_TOKENS = {"clip_vision_model": 1, "siglip_vision_model": 0}
+_CLASS_TOKENS = {"clip_vision_model": 1, "dinov2": 1, "siglip_vision_model": 0}
 """Supported towers and how many prefix tokens ([CLS]) each puts before the patches."""
 
 
@@ -17,7 +17,6 @@ class Llava(TiledAdapter):
     """`LlavaForConditionalGeneration` over a tower of fixed image size."""
 
     model_types = ("llava",)
-    inside_encoder = True
 
     def refusal(self, config: Any) -> str | None:
         """Towers of variable size and several feature layers are not in this row."""
@@ -41,7 +40,6 @@ class VipLlava(TiledAdapter):
     """`VipLlavaForConditionalGeneration`: several feature layers side by side, [CLS] removed."""
 
     model_types = ("vipllava",)
-    inside_encoder = True
 
     def tile(self, config: Any) -> Layout:
         """The tower's grid."""

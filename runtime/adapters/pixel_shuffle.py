@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...ir.layout import Layout
 from .base import adapter
+from .encoder_flow import EncoderFlow
 from .tiles import TiledAdapter, square
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @adapter
 class InternVL(TiledAdapter):
-    """InternVL: `downsample_ratio` is the factor by which the side shrinks."""
+    """InternVL and Qianfan-OCR: `downsample_ratio` is the factor by which the side shrinks."""
 
-    model_types = ("internvl",)
+    model_types = ("internvl", "qianfan_ocr")
 
     def tile(self, config: Any) -> Layout:
         """The shuffled grid of one 448 px tile."""
         return square(config.vision_config, factor=1 / config.downsample_ratio)
+
+    def encoder_flow(self, model: nn.Module, modality: str) -> EncoderFlow:
+        """Patches are folded before the projector, which maps units one by one."""
+        config: Any = model.config
+        layer = config.vision_feature_layer
+        return self.restoring_flow(
+            model,
+            modality,
+            side=round(1 / config.downsample_ratio),
+            reads=None if layer == -1 else layer,
+            projector=self.projector(model, modality),
+        )
 
 
 @adapter
@@ -31,6 +47,12 @@ class AyaVision(TiledAdapter):
         """The shuffled grid of one tile."""
         return square(config.vision_config, factor=config.downsample_factor)
 
+    def encoder_flow(self, model: nn.Module, modality: str) -> EncoderFlow:
+        """The projector folds patches itself, so it runs on all of them."""
+        config: Any = model.config
+        reads = getattr(config, "vision_feature_layer", None)
+        return self.restoring_flow(model, modality, side=config.downsample_factor, reads=reads)
+
 
 @adapter
 class Idefics3(TiledAdapter):
@@ -41,6 +63,11 @@ class Idefics3(TiledAdapter):
     def tile(self, config: Any) -> Layout:
         """The shuffled grid of one tile."""
         return square(config.vision_config, factor=config.scale_factor)
+
+    def encoder_flow(self, model: nn.Module, modality: str) -> EncoderFlow:
+        """The connector folds patches itself, so it runs on all of them."""
+        config: Any = model.config
+        return self.restoring_flow(model, modality, side=config.scale_factor)
 
     def tiles(self, arguments: Mapping[str, Any]) -> int:
         """The pictures of (rows, pictures, channels, height, width) that hold anything but zeros."""

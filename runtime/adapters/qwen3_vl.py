@@ -23,10 +23,10 @@ class Qwen3VL(QwenVL):
 
     def extra_hooks(self, model: nn.Module, call: Callable[[], Call | None]) -> list[Removable]:
         """Deepstack features are merged and gathered as the tokens that they belong to."""
-        return [_Deepstack(self.decoder(model), call)]
+        return [Deepstack(self.decoder(model), call)]
 
 
-class _Deepstack:
+class Deepstack:
     """Stands before the decoder's own addition of deepstack features until it is removed."""
 
     def __init__(self, decoder: Any, call: Callable[[], Call | None]) -> None:
@@ -38,7 +38,7 @@ class _Deepstack:
         """Add `features` (R, D) where `places` (B, L) is set, for the tokens that remain in `hidden` (B, P, D)."""
         call = self.call()
         if call is not None and call.prefill:
-            features, places = call.state.carried(features, places)
+            features, places = call.state.carried(features, places, modalities=("image", "video"))
         return self.original(hidden, places, features)
 
     def remove(self) -> None:

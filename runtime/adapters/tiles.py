@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...ir.layout import Layout
 from .base import Adapter, Medium
+from .encoder_flow import EncoderFlow, dense
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class TiledAdapter(Adapter):
@@ -21,6 +25,27 @@ class TiledAdapter(Adapter):
         """The same grid: what is offered inside the encoder is mapped token by token."""
         tile = self.tile(config)
         return Layout(tile.count, tile.grid)
+
+    def restoring_flow(
+        self,
+        model: nn.Module,
+        modality: str,
+        *,
+        side: int,
+        reads: int | None = None,
+        projector: nn.Module | None = None,
+    ) -> EncoderFlow:
+        """A flow of units of side x side patches, all of which stand in their places again where the encoder ends."""
+        encoder, config = self.encoder(model, modality), cast(Any, model.config)
+        return EncoderFlow(
+            encoder,
+            self.encoder_layers(model, modality),
+            dense(self.encoder_layout(config, modality), side=side),
+            last=self.selected_layer(config, modality),
+            projector=projector,
+            restored=encoder,
+            reads=reads,
+        )
 
     def media(self, config: Any, arguments: Mapping[str, Any]) -> dict[str, list[Medium]]:
         """One medium for each leading entry of `pixel_values` or of precomputed encoder outputs."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ...ir.layout import Layout
 from .base import Adapter, Medium, adapter
 from .tiles import square
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @adapter
@@ -31,3 +34,11 @@ class VideoLlava(Adapter):
             classes = tuple(frame * tokens for frame in range(frames))
             found["video"] = [Medium(layout, classes)] * clips.shape[0]
         return found
+
+    def encoder(self, model: nn.Module, modality: str) -> nn.Module:
+        """Pictures and clips have towers of their own."""
+        return cast("nn.Module", getattr(getattr(model, "base_model", model), f"{modality}_tower"))
+
+    def encoder_layout(self, config: Any, modality: str) -> Layout:
+        """The grid of a picture or frame."""
+        return square(config.vision_config)

@@ -19,7 +19,6 @@ class Whisper(Adapter):
     model_types = ("whisper",)
     modalities = ("audio",)
     in_sequence = False
-    inside_encoder = True
 
     def media(self, config: Any, arguments: Mapping[str, Any]) -> dict[str, list[Medium]]:
         """No media token stands in the decoder's sequence."""

@@ -31,11 +31,19 @@ PARAMS: dict[str, list[dict[str, Any]]] = {
     "framefusion-once": [{"threshold": -1.0}],
     "fastvid": [{"segments": 2, "threshold": -1.0, "every": 2, "density": 0.9}],
     "holitom-outer": [{"threshold": -1.0}],
+    "h2o": [{"recent": 0.0}, {"recent": 1.0}],
+    "snapkv": [{"window": 1, "kernel": 7}],
+    "pyramidkv": [{"beta": 2, "window": 3}],
+    "streamingllm": [{"sinks": 0, "reindex": False}],
 }
 
 
-@pytest.mark.parametrize("check", promises.CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("name", REGISTRY.names())
+PROMISES = [(name, check) for name in REGISTRY.names() for check in promises.checks_of(REGISTRY.get(name))]
+
+
+@pytest.mark.parametrize(
+    ("name", "check"), PROMISES, ids=[f"{name}-{check.__name__.removeprefix('check_')}" for name, check in PROMISES]
+)
 def test_promise(name: str, check: Callable[[Pass], None]) -> None:
     check(REGISTRY.get(name)())
 

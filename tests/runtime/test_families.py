@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from family_cases import BY_NAME
@@ -10,9 +12,12 @@ from live_families import FIRST_WORD, WORDS, batch
 
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
+from foveate.ir.site import Site
+from foveate.passes import REGISTRY
 from foveate.runtime import apply
 from foveate.runtime.adapters import adapter_of
 from foveate.runtime.media import media_groups
+from foveate.runtime.support import supported_sites
 
 STEPS = 16
 
@@ -49,13 +54,22 @@ def test_dropping_equals_hidden_tokens(name, site):
     assert (compressed - expected).abs().max() < 1e-5
 
 
+def everywhere(model: Any, modality: str) -> Plan:
+    """A plan that keeps everything at every site of a modality that a plain selection can act at."""
+    kinds = REGISTRY.get("random").sites
+    offered = [site for site in supported_sites(model.config) if Site.parse(site).kind in kinds]
+    mine = [site for site in offered if site.startswith((f"{modality}.", "decoder."))]
+    assert {f"{modality}.projector.output", "decoder.layers.1", "decoder.layers.3"} <= set(mine)
+    return Plan.of(*(Placement("random", site, 1.0) for site in mine))
+
+
 @pytest.mark.parametrize("name", BY_NAME)
-def test_keeping_everything_is_bit_identical(name):
+def test_keeping_everything_at_every_site_is_bit_identical(name):
+    """The prompt's logits and those of 32 forced steps, short-circuited and with the compaction forced at all sites."""
     case = BY_NAME[name]
     model = case.build()
     inputs, _ = batch(case)
     plain = forced_logits(model, inputs, answer(2, 32))
-    for site in (f"{case.modality}.projector.output", "decoder.layers.2"):
-        for forced in (False, True):
-            with apply(model, Plan.of(Placement("random", site, 1.0)), force_compaction=forced):
-                assert torch.equal(forced_logits(model, inputs, answer(2, 32)), plain)
+    for forced in (False, True):
+        with apply(model, everywhere(model, case.modality), force_compaction=forced):
+            assert torch.equal(forced_logits(model, inputs, answer(2, 32)), plain)

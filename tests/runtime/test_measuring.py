@@ -6,6 +6,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from cross_models import mllama, mllama_inputs, sounds, whisper
+from family_cases import BY_NAME
+from live_families import batch as live_batch
 from tiny import batch, tiny_llava
 
 import foveate
@@ -13,6 +17,7 @@ from foveate.common.errors import BadInput
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.runtime import apply, compare, ratio
+from foveate.runtime.peak_memory import held_bytes, peak_bytes
 
 PLAN = Plan.of(Placement("uniform", "image.projector.output", 0.25))
 INSIDE = Plan.of(Placement("fastv", "decoder.layers.2", 0.25))
@@ -83,6 +88,62 @@ def test_measuring_needs_rounds_and_a_free_model():
         compare(model, inputs, {"plain": None}, rounds=0)
     with apply(model, PLAN), pytest.raises(BadInput, match="already applied"):
         compare(model, inputs, {"plan": PLAN}, rounds=1)
+
+
+@pytest.mark.parametrize("name", [name for name in BY_NAME if not name.startswith("phi4")])
+def test_every_family_is_measured_beside_its_native_limit(name):
+    case = BY_NAME[name]
+    model = case.build()
+    inputs, _ = live_batch(case, rows=2)
+    plan = Plan.of(Placement("random", f"{case.modality}.projector.output", 0.5))
+    found = foveate.measure(model, inputs, plan=plan, rounds=1, warmup=0, new_tokens=2, native=True)
+    assert found.native is not None
+    assert found.plan is not None
+    assert found.plan.tpot_ms is not None
+    assert found.plan.kv_bytes == found.native.kv_bytes < found.plain.kv_bytes
+    assert held_bytes(model) < found.plan.peak_bytes
+
+
+@pytest.mark.parametrize("name", ["phi4_multimodal", "phi4_multimodal-audio"])
+def test_media_embedded_inside_the_decoder_have_no_native_limit(name):
+    case = BY_NAME[name]
+    model = case.build()
+    inputs, _ = live_batch(case, rows=1)
+    plan = Plan.of(Placement("random", f"{case.modality}.projector.output", 0.5))
+    found = foveate.measure(model, inputs, plan=plan, rounds=1, warmup=0, new_tokens=1)
+    assert found.plan is not None
+    assert found.plan.kv_bytes < found.plain.kv_bytes
+    with pytest.raises(BadInput, match="not defined for phi4_multimodal"):
+        foveate.measure(model, inputs, plan=plan, rounds=1, native=True)
+
+
+def test_an_encoder_decoder_is_measured_with_its_cross_attention_cache():
+    plan = Plan.of(Placement("random", "audio.encoder.output", 0.25))
+    found = foveate.measure(whisper(), sounds(2), plan=plan, rounds=1, warmup=0, new_tokens=3)
+    assert found.plan is not None
+    assert found.plan.tpot_ms is not None
+    assert found.plan.kv_bytes < found.plain.kv_bytes
+
+
+def test_peak_memory_counts_weights_and_what_was_held_at_once():
+    model = torch.nn.Linear(1000, 1000, bias=False)
+    weights, state = 4_000_000, torch.zeros(1000, 1000)
+
+    def run():
+        first = model(state)
+        del first
+        return model(state) + 1
+
+    with torch.no_grad():
+        found = peak_bytes(model, run)
+    assert found == pytest.approx(weights + 2 * 4_000_000, rel=0.01)
+
+
+def test_tiles_read_by_cross_attention_are_measured():
+    plan = Plan.of(Placement("random", "image.projector.output", 0.25))
+    found = foveate.measure(mllama(), mllama_inputs(2), plan=plan, rounds=1, warmup=0, new_tokens=3)
+    assert found.plan is not None
+    assert found.plan.kv_bytes < found.plain.kv_bytes
 
 
 def test_padded_batches_decode_with_their_mask():

@@ -49,7 +49,7 @@ def test_what_a_plan_does_is_priced():
     ("placement", "message"),
     [
         (Placement("nothing", "image.projector.output", 0.5), "unknown pass"),
-        (Placement("random", "image.encoder.output", 0.5), "unknown site for"),
+        (Placement("random", "image.encoder.layers.2", 0.5), "unknown site for"),
         (Placement("fastv", "image.projector.output", 0.5), "acts at decoder.layer"),
         (Placement("random", "decoder.layers.1", 0.5, modality=("audio",)), "audio"),
         (Placement("random", "decoder.layers.1", 2.0), "keep is 2"),

@@ -21,7 +21,8 @@ from foveate.ir.signal import (
     text_rows,
 )
 from foveate.passes import REGISTRY, Tokens
-from foveate.runtime import apply, taps
+from foveate.runtime import apply
+from foveate.runtime.reading import taps
 
 ROWS = [(1, 4), (2, 6), (1, 9)]
 PICTURES = [0, 1, 1, 2]  # the row of each

@@ -9,7 +9,8 @@ from tiny import batch, tiny_llava
 from foveate.common.errors import BadInput
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
-from foveate.runtime import apply, taps
+from foveate.runtime import apply
+from foveate.runtime.reading import taps
 
 
 def eager_attentions(model, inputs):

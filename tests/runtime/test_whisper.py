@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from live_families import FIRST_WORD, START, WORDS, finish
-from transformers import WhisperConfig, WhisperForConditionalGeneration
+from cross_models import sounds, whisper
+from live_families import FIRST_WORD, WORDS
 from transformers.modeling_outputs import BaseModelOutput
 
 from foveate.common.errors import BadInput
@@ -15,40 +15,7 @@ from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.runtime import apply
 
-POSITIONS, MELS = 24, 8
 SITES = ("audio.encoder.layers.0", "audio.encoder.layers.2", "audio.encoder.output")
-
-
-def whisper() -> Any:
-    config = WhisperConfig(
-        vocab_size=WORDS,
-        d_model=32,
-        num_mel_bins=MELS,
-        max_source_positions=POSITIONS,
-        max_target_positions=32,
-        encoder_layers=3,
-        decoder_layers=3,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=48,
-        decoder_ffn_dim=48,
-        decoder_start_token_id=START,
-        pad_token_id=0,
-        bos_token_id=START,
-        eos_token_id=2,
-        suppress_tokens=None,
-        begin_suppress_tokens=None,
-    )
-    return finish(WhisperForConditionalGeneration._from_config(config, attn_implementation="sdpa"))
-
-
-def sounds(count: int) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    prompt = torch.tensor([[START, 9, 8]]).expand(count, -1)
-    return {
-        "input_features": torch.randn(count, MELS, 2 * POSITIONS, generator=generator),
-        "decoder_input_ids": prompt,
-    }
 
 
 def logits(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -6,20 +6,13 @@ from typing import Any
 
 import torch
 import transformers as t
-from live_families import (
-    IMAGE,
-    TEXT,
-    VIDEO,
-    VISION,
-    Case,
-    Medium,
-    finish,
-    pictures,
-    plain,
-    with_separators,
-)
+from grid_cases import GRID_CASES
+from live_families import IMAGE, TEXT, VIDEO, VISION, Case, Medium, finish, pictures, plain, with_separators
+from omni_cases import OMNI_CASES
+from query_former_cases import QUERY_FORMER_CASES
 from sound_cases import SOUND_CASES
 from special_cases import SPECIAL_CASES
+from tile_cases import TILE_CASES
 
 BREAK = 6
 TYPES = "mm_token_type_ids"
@@ -313,6 +306,16 @@ def mistral3() -> Any:
     return build(t.Mistral3ForConditionalGeneration, config)
 
 
+def lighton_ocr() -> Any:
+    config = t.LightOnOcrConfig(
+        vision_config=t.PixtralVisionConfig(**{**VISION, "image_size": 112}, head_dim=8),
+        text_config=t.Qwen3Config(**TEXT, head_dim=8),
+        image_token_id=IMAGE,
+        spatial_merge_size=2,
+    )
+    return build(t.LightOnOcrForConditionalGeneration, config)
+
+
 def sized_pictures(row: int) -> tuple[list[Medium], dict[str, torch.Tensor]]:
     """A picture whose rows of tokens end in break tokens that are text."""
     height, width = ((2, 4), (4, 2), (2, 2))[row]
@@ -378,10 +381,12 @@ CASES = (
     Case("idefics3", idefics3, padded_pictures),
     Case("smolvlm", lambda: idefics3(small=True), padded_pictures),
     Case("mistral3", mistral3, sized_pictures),
+    Case("lighton_ocr", lighton_ocr, sized_pictures),
     Case("cohere2_vision", cohere2_vision, lambda row: fixed_pictures(row, count=4)),
     Case("video_llama_3", video_llama_3, lambda row: flat_grids(row, "image")),
     Case("video_llama_3-video", video_llama_3, lambda row: flat_grids(row, "video", frames=3), "video"),
     Case("llama4", llama4, lambda row: fixed_pictures(row, count=4)),
 )
 
-BY_NAME = {case.name: case for case in (*CASES, *SOUND_CASES, *SPECIAL_CASES)}
+_OTHERS = (SOUND_CASES, SPECIAL_CASES, QUERY_FORMER_CASES, OMNI_CASES, GRID_CASES, TILE_CASES)
+BY_NAME = {case.name: case for cases in (CASES, *_OTHERS) for case in cases}

@@ -81,11 +81,16 @@ def pictures(count: int, size: int = 56, *, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def batch(case: Case, *, rows: int = 2, seed: int = 0) -> tuple[dict[str, torch.Tensor], list[tuple[int, list[int]]]]:
-    """Left-padded inputs of `rows` prompts of different lengths, and (row, compressible places) of each medium."""
+def batch(
+    case: Case, *, rows: int = 2, seed: int = 0, side: str = "left"
+) -> tuple[dict[str, torch.Tensor], list[tuple[int, list[int]]]]:
+    """Inputs of `rows` prompts of different lengths padded on `side`, and (row, compressible places) of each medium.
+
+    A fourth row has the media of the first.
+    """
     prompts, features, where = [], [], []
     for row in range(rows):
-        media, given = case.media(row)
+        media, given = case.media(row % 3)
         generator = torch.Generator().manual_seed(seed + row)
         words = torch.randint(FIRST_WORD, WORDS, (3 + 2 * row + len(media),), generator=generator).tolist()
         ids, spans = [START], []
@@ -96,12 +101,19 @@ def batch(case: Case, *, rows: int = 2, seed: int = 0) -> tuple[dict[str, torch.
         features.append(given)
     width = max(len(ids) for ids, _ in prompts)
     for row, (ids, spans) in enumerate(prompts):
-        where += [(row, [width - len(ids) + place for place in span]) for span in spans]
+        start = width - len(ids) if side == "left" else 0
+        where += [(row, [start + place for place in span]) for span in spans]
     inputs = {
-        "input_ids": torch.tensor([[PAD] * (width - len(ids)) + ids for ids, _ in prompts]),
-        "attention_mask": torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids, _ in prompts]),
+        "input_ids": torch.tensor([_padded(ids, width, PAD, side) for ids, _ in prompts]),
+        "attention_mask": torch.tensor([_padded([1] * len(ids), width, 0, side) for ids, _ in prompts]),
         **{name: torch.cat([given[name] for given in features if name in given]) for name in features[0]},
     }
     if case.types is not None:
-        inputs[case.types] = (inputs["input_ids"] == IMAGE).int() + 2 * (inputs["input_ids"] == VIDEO).int()
+        media = (inputs["input_ids"] == IMAGE) | (inputs["input_ids"] == VIDEO)
+        inputs[case.types] = media.int() * (2 if case.modality == "video" else 1)
     return inputs, where
+
+
+def _padded(values: list[int], width: int, filler: int, side: str) -> list[int]:
+    missing = [filler] * (width - len(values))
+    return missing + values if side == "left" else values + missing

@@ -20,9 +20,14 @@ def features(count: int, *, seed: int, frames: int = 2 * POSITIONS) -> torch.Ten
     return torch.randn(count, MELS, frames, generator=torch.Generator().manual_seed(seed))
 
 
-def qwen2_audio() -> Any:
+def qwen2_audio(*, positions: int = POSITIONS) -> Any:
     tower = t.Qwen2AudioEncoderConfig(
-        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=48, **TOWER
+        num_mel_bins=MELS,
+        max_source_positions=positions,
+        d_model=32,
+        encoder_layers=2,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=48,
     )
     config = t.Qwen2AudioConfig(audio_config=tower, text_config=t.Qwen2Config(**TEXT), audio_token_index=AUDIO)
     return build(t.Qwen2AudioForConditionalGeneration, config)
@@ -57,6 +62,53 @@ def audio_flamingo3() -> Any:
     )
     config = t.AudioFlamingo3Config(audio_config=tower, text_config=t.Qwen2Config(**TEXT), audio_token_id=AUDIO)
     return build(t.AudioFlamingo3ForConditionalGeneration, config)
+
+
+def glm_asr() -> Any:
+    tower = t.GlmAsrEncoderConfig(
+        hidden_size=32,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_mel_bins=MELS,
+        max_position_embeddings=POSITIONS,
+    )
+    config = t.GlmAsrConfig(audio_config=tower, text_config=t.LlamaConfig(**TEXT), audio_token_id=AUDIO)
+    return build(t.GlmAsrForConditionalGeneration, config)
+
+
+def eighths(row: int) -> tuple[list[Medium], dict[str, torch.Tensor]]:
+    """One stride of two, then four states to a token."""
+    _, given = masked_sounds(row, mask="input_features_mask")
+    frames = int(given["input_features_mask"].sum())
+    return [plain(AUDIO, frames // 8)], given
+
+
+def qwen3_asr() -> Any:
+    tower = t.Qwen3ASREncoderConfig(
+        num_mel_bins=MELS,
+        encoder_layers=2,
+        encoder_attention_heads=4,
+        encoder_ffn_dim=48,
+        d_model=32,
+        output_dim=32,
+        n_window=50,
+        n_window_infer=100,
+        downsample_hidden_size=8,
+    )
+    config = t.Qwen3ASRConfig(
+        audio_config=tower, text_config=t.Qwen3Config(**TEXT, head_dim=8), audio_token_id=AUDIO, pad_token_id=0
+    )
+    return build(t.Qwen3ASRForConditionalGeneration, config)
+
+
+def windows(row: int) -> tuple[list[Medium], dict[str, torch.Tensor]]:
+    """Three strides of two inside a window of 100 frames."""
+    frames = (80, 48, 32)[row]
+    heard = torch.zeros(1, 100, dtype=torch.long)
+    heard[0, :frames] = 1
+    given = {"input_features": features(1, seed=row, frames=100), "input_features_mask": heard}
+    return [plain(AUDIO, frames // 8)], given
 
 
 def granite_speech() -> Any:
@@ -96,5 +148,7 @@ SOUND_CASES = (
     Case("qwen2_audio", qwen2_audio, masked_sounds, "audio"),
     Case("voxtral", voxtral, chunks, "audio"),
     Case("audioflamingo3", audio_flamingo3, lambda row: masked_sounds(row, mask="input_features_mask"), "audio"),
+    Case("glmasr", glm_asr, eighths, "audio"),
+    Case("qwen3_asr", qwen3_asr, windows, "audio"),
     Case("granite_speech", granite_speech, windowed_sounds, "audio"),
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ..kernels.column_mass import column_mass
-from ..kernels.thin_attention import thin_attention
+from ...kernels.column_mass import column_mass
+from ...kernels.thin_attention import thin_attention
 
 _SCORES = 1 << 22
 """Attention scores held at once where all queries are summed up."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..common.errors import BadInput
+from ...common.errors import BadInput
 from .attention_call import AttentionCall
 from .taps import attention_call
 
@@ -42,6 +42,10 @@ class Reader:
     def remove(self) -> None:
         """Take it off the model."""
         self.handle.remove()
+
+    def clear(self) -> None:
+        """Forget what an earlier run left behind."""
+        self.row = None
 
     def take(self) -> Any:
         """What was read.
@@ -171,8 +175,10 @@ def _intercepted(attention: nn.Module, normed: torch.Tensor, kwargs: dict[str, A
     """The attention call that a module would make, which is not carried out."""
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-    def seen(module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: Any, mask: Any, **options: Any) -> Any:
-        raise _Seen(attention_call(module, query, key, mask, options))
+    def seen(
+        module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: Any, attention_mask: Any = None, **more: Any
+    ) -> Any:
+        raise _Seen(attention_call(module, query, key, attention_mask, more))
 
     ALL_ATTENTION_FUNCTIONS.register(_PREVIEW, seen)
     config: Any = attention.config

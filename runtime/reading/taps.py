@@ -7,12 +7,14 @@ import sys
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
-from ..common.errors import BadInput
+from ...common.errors import BadInput
+from ..encoder.packing import segments
 from .attention_call import AttentionCall
 
 _PREFIX = "foveate_tap_"
@@ -40,7 +42,8 @@ class Tap:
     """Reads one module's attention calls while `armed`.
 
     `query` is the position of a query: an integer, or a (B,) int64 tensor set before each run. `reads` makes of a call
-    and of `query` what the tap keeps; `row` holds that until it is taken.
+    and of `query` what the tap keeps; `row` holds that until it is taken. `amends(function, module, query, key, value,
+    mask, **kwargs)` stands before the attention function, which it calls with what it makes of the arguments.
     """
 
     reference: weakref.ref[nn.Module]
@@ -49,11 +52,16 @@ class Tap:
     armed: bool = True
     row: Any = None
     original: Any = field(default=None, repr=False)
+    amends: Callable[..., Any] | None = None
 
     def read(self, call: AttentionCall) -> None:
         """Keep what is wanted of one attention call."""
         if self.armed:
             self.row = self.reads(call, self.query)
+
+    def clear(self) -> None:
+        """Forget what an earlier run left behind."""
+        self.row = None
 
     @property
     def module(self) -> nn.Module | None:
@@ -72,11 +80,25 @@ class Tap:
         return row
 
 
+class SegmentTap(Tap):
+    """A tap of a packed encoder, whose attention runs once for each segment: `row` lists what was read of each."""
+
+    def read(self, call: AttentionCall) -> None:
+        """Keep what is wanted of one segment, beside the earlier ones."""
+        if self.armed:
+            self.row = [*(self.row or []), self.reads(call, self.query)]
+
+
 _TAPS: weakref.WeakKeyDictionary[nn.Module, list[Tap]] = weakref.WeakKeyDictionary()
 
 
 def install(
-    module: nn.Module, query: int | torch.Tensor = 0, *, reads: Callable[[AttentionCall, Any], Any] = one_row
+    module: nn.Module,
+    query: int | torch.Tensor = 0,
+    *,
+    reads: Callable[[AttentionCall, Any], Any] = one_row,
+    kind: type[Tap] = Tap,
+    amends: Callable[..., Any] | None = None,
 ) -> Tap:
     """Tap an attention module: it alone gets a copy of its config that names our wrapper of its implementation.
 
@@ -92,7 +114,8 @@ def install(
         tapped = copy.copy(config)
         tapped._attn_implementation_internal = _wrapper_name(base)
         module.config = tapped
-    tap = Tap(weakref.ref(module), query, reads, original=config if not taps else taps[0].original)
+    tap = kind(weakref.ref(module), query, reads, original=config if not taps else taps[0].original)
+    tap.amends, tap.armed = amends, amends is None
     taps.append(tap)
     return tap
 
@@ -135,15 +158,25 @@ def _wrapper(base: str) -> Callable[..., Any]:
     """An attention function that feeds the taps and then calls the base under the module's own config."""
 
     def tapped_attention(
-        module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **kwargs: Any
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: Any = None,
+        **kwargs: Any,
     ) -> Any:
         taps = _TAPS.get(module, [])
-        call = attention_call(module, query, key, mask, kwargs)
-        for tap in taps:
-            tap.read(call)
+        call = attention_call(module, query, key, attention_mask, kwargs)
+        for part in segments(call, kwargs.get("cu_seq_lens_q")):
+            for tap in taps:
+                tap.read(part)
         tapped, module.config = module.config, taps[0].original
         try:
-            return _base_function(base, module)(module, query, key, value, mask, **kwargs)
+            function = _base_function(base, module)
+            for tap in taps:
+                if tap.amends is not None:
+                    function = partial(tap.amends, function)
+            return function(module, query, key, value, attention_mask, **kwargs)
         finally:
             module.config = tapped
 

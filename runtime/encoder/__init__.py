@@ -1,0 +1,1 @@
+"""Placements inside encoders and at their outputs, and what is read while media are encoded."""

@@ -1,0 +1,1 @@
+"""Placements before encoders: smaller pictures, fewer frames, shorter sounds."""

@@ -1,0 +1,1 @@
+"""What passes read of the running model: attention, keys, embeddings and states."""
