@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .ir.plan import load
     from .ir.tracing import trace
     from .planner import check, plan
-    from .runtime import apply, measure
+    from .runtime import apply, measure, stream
 
 __version__ = "0.1.0"
-__all__ = ["apply", "check", "load", "measure", "plan", "trace"]
+__all__ = ["apply", "check", "load", "measure", "plan", "stream", "trace"]
 
 _HOMES = {
     "trace": ".ir.tracing",
@@ -33,6 +33,7 @@ _HOMES = {
     "apply": ".runtime",
     "measure": ".runtime",
     "check": ".planner",
+    "stream": ".runtime",
 }
 
 

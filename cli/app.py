@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import bench, calibrate, check, demo, devices, explain, list_models, methods, plan, run, trace, validate
+from . import bench, calibrate, check, demo, devices, diff, explain, list_models, methods, overlay, plan, report, run, trace, validate
 from .outcome import exit_code
 from .output import say
 
@@ -53,7 +53,10 @@ _COMMANDS = (
     (trace.trace, trace.EXAMPLE),
     (plan.plan, plan.EXAMPLE),
     (explain.explain, explain.EXAMPLE),
+    (diff.diff, diff.EXAMPLE),
     (run.run, run.EXAMPLE),
+    (overlay.overlay, overlay.EXAMPLE),
+    (report.report, report.EXAMPLE),
     (bench.bench, bench.EXAMPLE),
     (check.check, check.EXAMPLE),
     (validate.validate, validate.EXAMPLE),

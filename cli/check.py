@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,7 +41,9 @@ def check(
     Exits 0 where it is held, 1 where it is broken, 3 where noise leaves it undecided.
     """
     found = checked(plan)
-    verdict = _measured(found, model, budget, rounds, workload) if measure else _predicted(found, model, budget, device)
+    requested = workload or (str(found.workload) if found.workload else None)
+    found = replace(found, workload=default_workload(model, requested))
+    verdict = _measured(found, model, budget, rounds) if measure else _predicted(found, model, budget, device)
     if format is OutputFormat.JSON:
         print_json(verdict_data(verdict))
     else:
@@ -82,12 +85,11 @@ def quantity(budget: str, value: float) -> str:
     return f"{value:.3f}" if budget.startswith("fidelity") else f"{milliseconds(value)} ms"
 
 
-def _measured(plan: Plan, model: str, budget: list[str] | None, rounds: int, workload: str | None) -> Verdict:
+def _measured(plan: Plan, model: str, budget: list[str] | None, rounds: int) -> Verdict:
     from ..planner import check as gate
 
-    request = default_workload(model, workload or (str(plan.workload) if plan.workload else None))
     loaded = load_model(model)
-    inputs = workload_inputs(loaded, request)
+    inputs = workload_inputs(loaded, plan.workload or default_workload(model, None))
     return gate(plan, model=loaded.model, inputs=inputs, budget=budget, mode="measure", rounds=rounds)
 
 

@@ -109,9 +109,9 @@ def _heading(text: str) -> None:
 
 
 def _calibrated(effort: Effort, output: Path) -> DeviceProfile:
-    profile = measured_profile(device="cpu", dtype="float32", seconds=effort.seconds, seed=0)
+    profile = measured_profile(device="cpu", dtypes=["float32"], seconds=effort.seconds, seed=0)
     profile.save(output / "device.yaml")
-    say(f"This machine: {rates(profile, 'float32')}.")
+    say(f"This machine: {rates(profile)}.")
     return profile
 
 

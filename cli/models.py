@@ -1,4 +1,4 @@
-"""The MODEL argument: the embedded model or a local checkpoint folder; nothing is ever fetched."""
+"""The MODEL argument: an embedded model or a local checkpoint folder; nothing is ever fetched."""
 
 from __future__ import annotations
 
@@ -12,9 +12,22 @@ if TYPE_CHECKING:
     from ..ir.graph import Graph
     from ..ir.workload import Workload
 
-TESTBED = "testbed"
-TESTBED_WORKLOAD = "image=1x224x224,text=16,new=4"
-ACCEPTED = "give 'testbed' or the folder of a local checkpoint (config.json, weights, processor)"
+TESTBED, TESTBED_VIDEO = "testbed", "testbed-video"
+ACCEPTED = "give 'testbed', 'testbed-video' or the folder of a local checkpoint (config.json, weights, processor)"
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A model that comes with foveate: its checkpoint's name, and the workload that it is traced with."""
+
+    checkpoint: str
+    workload: str
+
+
+EMBEDDED = {
+    TESTBED: Embedded("image", "image=1x224x224,text=16,new=4"),
+    TESTBED_VIDEO: Embedded("video", "video=16x112x112,text=8,new=4"),
+}
 
 
 @dataclass(frozen=True)
@@ -27,12 +40,14 @@ class Loaded:
 
     @property
     def embedded(self) -> bool:
-        """Whether this is the model that comes with foveate."""
-        return self.name == TESTBED
+        """Whether this is a model that comes with foveate."""
+        return self.name in EMBEDDED
 
 
-def traced(source: str, workload: str | None = None) -> Graph:
+def traced(source: str, workload: str | None = None, *, trust_remote_code: bool = False) -> Graph:
     """The graph of MODEL, built from its configuration alone: no weights are read.
+
+    Code that comes with a checkpoint defines the configuration only with `trust_remote_code`.
 
     Raises:
         BadInput: there is no such model, or it is not supported, or the workload does not fit it.
@@ -42,18 +57,18 @@ def traced(source: str, workload: str | None = None) -> Graph:
 
     if workload is not None:
         Workload.parse(workload)  # a malformed one is refused before any model is looked at
-    if source == TESTBED:
-        return trace(config_source(source), workload or TESTBED_WORKLOAD, name=TESTBED)
-    return trace(source, workload)
+    if source in EMBEDDED:
+        return trace(config_source(source), workload or EMBEDDED[source].workload, name=source)
+    return trace(source, workload, trust_remote_code=trust_remote_code)
 
 
 def config_source(source: str) -> Path:
     """The folder or config.json behind MODEL."""
-    if source != TESTBED:
+    if source not in EMBEDDED:
         return Path(source)
     from ..testbed import checkpoint_path
 
-    return Path(checkpoint_path("image"))
+    return Path(checkpoint_path(EMBEDDED[source].checkpoint))
 
 
 def default_workload(source: str, workload: str | None) -> Workload:
@@ -70,9 +85,9 @@ def load_model(source: str, *, accelerator: bool = True) -> Loaded:
     import torch
 
     _quieten()
-    model, processor = _embedded() if source == TESTBED else _checkpoint(_existing_folder(source))
+    model, processor = _embedded(source) if source in EMBEDDED else _checkpoint(_existing_folder(source))
     device = "cuda" if accelerator and torch.cuda.is_available() else "cpu"
-    return Loaded(source if source == TESTBED else Path(source).resolve().name, model.to(device).eval(), processor)
+    return Loaded(source if source in EMBEDDED else Path(source).resolve().name, model.to(device).eval(), processor)
 
 
 def _quieten() -> None:
@@ -84,10 +99,10 @@ def _quieten() -> None:
     logging.disable_progress_bar()
 
 
-def _embedded() -> tuple[Any, Any]:
+def _embedded(source: str) -> tuple[Any, Any]:
     from ..testbed import load
 
-    return load("image")
+    return load(EMBEDDED[source].checkpoint)
 
 
 def _existing_folder(source: str) -> Path:
@@ -102,15 +117,20 @@ def _existing_folder(source: str) -> Path:
 
 
 def _checkpoint(folder: Path) -> tuple[Any, Any]:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    import transformers
+    from transformers import AutoProcessor
 
-    from ..ir.sources import load_config
+    from ..ir.sources import buildable_classes, load_config, not_multimodal
+    from ..runtime.adapters import live_part
 
-    load_config(folder)  # refuses what asks for code of its own, and says which model types are unknown
+    kind = load_config(folder).model_type  # refuses what asks for code of its own
+    classes = buildable_classes()
+    if kind not in classes:
+        raise not_multimodal(kind)
     try:
-        model = AutoModelForImageTextToText.from_pretrained(folder, local_files_only=True, dtype="auto")
+        model: Any = getattr(transformers, classes[kind]).from_pretrained(folder, local_files_only=True, dtype="auto")
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, KeyError, ImportError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BadInput(f"transformers cannot load a model and its processor from {folder}: {reason}") from error
-    return model, processor
+    return live_part(model), processor

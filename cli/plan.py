@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..common.errors import BadInput
 from .calibrate import require_folder
-from .models import TESTBED, Loaded, default_workload, load_model
-from .options import BudgetOption, ModelArgument, WorkloadOption
-from .output import percent, program, say
+from .models import EMBEDDED, TESTBED, Loaded, config_source, default_workload, load_model
+from .options import MODEL_HELP, BudgetOption, WorkloadOption
+from .output import say
+from .own_methods import own_methods
+from .plan_report import report_plan
 from .progress import progress
-from .validate import summary
 
 if TYPE_CHECKING:
+    from ..ir.budget import Budget
     from ..ir.plan import Plan
     from ..planner.samples import CalibrationSample
 
-EXAMPLE = 'foveate plan testbed --budget "ttft<=60%" --device generic-cpu -o plan.yaml'
+EXAMPLE = (
+    'foveate plan qwen2.5-vl-7b --device h100-sxm --workload video=64x448x448,text=64 --budget "ttft<=50%" -o p.yaml'
+)
 _CALIBRATION_QUESTIONS = 64
+_PANEL = "Search"
 
 
 def plan(
-    model: ModelArgument,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help=f"{MODEL_HELP}; without weights: a preset or model type.", show_default=False
+        ),
+    ],
     *,
     budget: BudgetOption,
     device: Annotated[
@@ -33,59 +43,148 @@ def plan(
         typer.Option("--device", metavar="NAME|FILE", help="A device profile: `foveate devices`.", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PLAN", help="The plan to write (YAML).", show_default=False)
-    ],
+        Path | None,
+        typer.Option("--output", "-o", metavar="PLAN", help="The plan to write (YAML).", show_default=False),
+    ] = None,
     calibration: Annotated[
         str | None,
         typer.Option(
             "--calibration",
             metavar="FILE|testbed",
-            help="JSON lines with image, prompt and answer; the testbed has its own.",
+            help="JSON lines with image, prompt and answer; the testbed has its own. Without any, fidelity is a prior.",
             show_default=False,
         ),
     ] = None,
     workload: WorkloadOption = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to measure.")] = 40,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the search.")] = 0,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to measure.", rich_help_panel=_PANEL)] = 40,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the search.", rich_help_panel=_PANEL)] = 0,
+    sampler: Annotated[
+        str, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.", rich_help_panel=_PANEL)
+    ] = "tpe",
     study: Annotated[
-        str | None, typer.Option("--study", metavar="FILE", help="Keep the search here, and go on with it.")
+        str | None,
+        typer.Option(
+            "--study",
+            metavar="FILE|URL",
+            help="Keep the search in this SQLite file or database, and go on with it.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Be one more worker of that study.", rich_help_panel=_PANEL)
+    ] = False,
+    methods: Annotated[
+        Path | None,
+        typer.Option(
+            "--methods",
+            metavar="FILE",
+            help="Passes of your own: a Python file.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
     ] = None,
     nearest: Annotated[bool, typer.Option("--nearest", help="Write the nearest plan where none meets it.")] = False,
 ) -> None:
     """Find the plan that keeps the most fidelity within a budget.
 
-    Candidates are searched on the cost model and the live model, the finalists are timed side by side, and the best
-    one that holds the budget is written. Exits 1 where none meets it; nothing is written then without --nearest.
+    With weights and calibration data, candidates are measured on the live model and the finalists timed side by side.
+    Without them, times are predicted and fidelity is a prior from published results. Exits 1 where nothing meets the
+    budget; nothing is written then without --nearest.
     """
-    from ..cost_models import load_profile
-    from ..ir.budget import Budget
+    from ..planner.budgets import parse_budgets
+
+    wanted = Request(
+        budgets=parse_budgets(budget),
+        workload=workload,
+        options={"device": device, "seed": seed, "nearest": nearest},
+        searching={"trials": trials, "sampler": sampler, "study": study},
+    )
+    source = calibration or (model if model in EMBEDDED else None)
+    with own_methods(methods):
+        if join:
+            _join(model, source, wanted)
+            return
+        if output is None:
+            raise BadInput("the plan needs a place to be written to; give one with -o plan.yaml")
+        require_folder(output)
+        found = _without_weights(model, wanted) if source is None else _measured(model, source, wanted)
+    found.save(output)
+    report_plan(found, output)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to plan for. `options` hold however it is planned, `searching` only where there is a live model."""
+
+    budgets: tuple[Budget, ...]
+    workload: str | None
+    options: dict[str, Any]
+    searching: dict[str, Any]
+
+
+def _without_weights(model: str, wanted: Request) -> Plan:
     from ..planner import plan as search
 
-    budgets = [Budget.parse(text) for text in budget]
-    require_folder(output)
-    profile, request = load_profile(device), default_workload(model, workload)
-    source = calibration or (TESTBED if model == TESTBED else None)
-    if source is None:
-        raise BadInput(f"fidelity is measured on samples of your own: give {model} a --calibration file.")
+    if wanted.searching["study"] is not None:
+        raise BadInput(
+            "a study keeps measurements, and without weights nothing is measured; give --calibration too, or no --study"
+        )
+    with progress() as report:
+        return search(
+            config_source(model), workload=wanted.workload, budget=wanted.budgets, progress=report, **wanted.options
+        )
+
+
+def _measured(model: str, source: str, wanted: Request) -> Plan:
+    from ..planner import plan as search
+
+    request = default_workload(model, wanted.workload)
     loaded = load_model(model)
     samples, held_out = calibration_samples(source, loaded)
     with progress() as report:
         found = search(
             loaded.model,
             workload=request,
-            budget=budgets,
-            device=profile,
+            budget=wanted.budgets,
             samples=samples,
             held_out=held_out,
-            trials=trials,
-            seed=seed,
-            study=study,
             progress=report,
-            nearest=nearest,
+            **wanted.options,
+            **wanted.searching,
         )
-    found = named(found, loaded)
-    found.save(output)
-    report_plan(found, output)
+    return named(found, loaded)
+
+
+def _join(model: str, source: str | None, wanted: Request) -> None:
+    """Work on a study that another process has begun, until it is complete."""
+    from ..planner.joining import join
+    from ..planner.storage import shown
+
+    study = wanted.searching["study"]
+    if study is None or source is None:
+        what = (
+            "--study with the place of the study"
+            if study is None
+            else "--calibration with the file of the first worker"
+        )
+        raise BadInput(f"a worker that joins needs what the first one was given; add {what}")
+    request = default_workload(model, wanted.workload)
+    loaded = load_model(model)
+    samples, held_out = calibration_samples(source, loaded)
+    with progress() as report:
+        ended = join(
+            loaded.model,
+            study=study,
+            workload=request,
+            budget=wanted.budgets,
+            device=wanted.options["device"],
+            samples=samples,
+            held_out=held_out,
+            seed=wanted.options["seed"],
+            sampler=wanted.searching["sampler"],
+            progress=report,
+        )
+    say(f"The study at {shown(study)} is complete: {ended} trials. The process that began it writes the plan.")
 
 
 def calibration_samples(
@@ -98,11 +197,12 @@ def calibration_samples(
     """
     from ..planner.samples import from_testbed, read_jsonl
 
-    if source != TESTBED:
+    if source not in EMBEDDED:
         return read_jsonl(source, loaded.processor), None
-    from ..testbed import samples
+    from ..testbed import samples, video
 
-    found = from_testbed(samples("calibration", count + count // 2), loaded.processor)
+    drawn = samples if source == TESTBED else video.samples
+    found = from_testbed(drawn("calibration", count + count // 2), loaded.processor)
     return found[:count], found[count:]
 
 
@@ -111,18 +211,3 @@ def named(found: Plan, loaded: Loaded) -> Plan:
     if found.model is None:
         return found
     return replace(found, model=found.model.model_copy(update={"name": loaded.name}))
-
-
-def report_plan(found: Plan, output: Path) -> None:
-    """Say what the plan is, what was predicted and measured, and what to try next."""
-    say(f"Wrote {output}: {summary(found)}.")
-    if found.predicted is not None and found.predicted.baseline_ttft_ms:
-        before, after = found.predicted.baseline_ttft_ms, found.predicted.ttft_ms
-        say(f"Predicted TTFT {after:.1f} ms, {percent(after / before)} of {before:.1f} ms.")
-    if found.measured is not None:
-        low, high = found.measured.interval
-        spread = f"{percent(low)} to {percent(high)}, n = {found.measured.n}"
-        say(f"Measured TTFT {found.measured.ttft_ms:.1f} ms, {percent(found.measured.ratio)} ({spread}).")
-    if found.fidelity is not None:
-        say(f"Fidelity ({found.fidelity.kind}) {found.fidelity.value:.3f} over {found.fidelity.samples} samples.")
-    say(f"Try next: {program()} explain {output}")

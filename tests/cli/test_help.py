@@ -10,7 +10,7 @@ import pytest
 from .conftest import Foveate
 
 COMMANDS = (
-    *("demo", "trace", "plan", "explain", "run", "bench", "check"),
+    *("demo", "trace", "plan", "explain", "diff", "run", "bench", "check"),
     *("validate", "models", "methods", "devices", "calibrate"),
 )
 HEAVY = ("torch", "transformers", "optuna", "networkx", "numpy", "PIL")

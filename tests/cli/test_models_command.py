@@ -48,8 +48,8 @@ def test_one_preset_shows_its_values(foveate: Foveate) -> None:
 
 
 def test_one_preset_without_values_says_that_it_is_the_default(foveate: Foveate) -> None:
-    assert not preset("glm-4.1v-9b").config
-    assert "the defaults of the model type" in foveate("models", "glm-4.1v-9b").out
+    assert not preset("whisper-tiny").config
+    assert "the defaults of the model type" in foveate("models", "whisper-tiny").out
 
 
 def test_an_unknown_preset_is_bad_input(foveate: Foveate) -> None:
