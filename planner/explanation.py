@@ -10,20 +10,30 @@ from ..common.names import unknown
 from ..ir.placement import Placement
 from ..ir.plan import Plan
 from ..ir.site import Site
-from ..passes import REGISTRY
+from ..passes import REGISTRY, Pass
+from .conflicts import forbidden
+from .prior import passes_with_prior
 
 _RUNNERS_UP = 5
 
 
 def explain(plan: Plan) -> str:
-    """What the plan does, what it costs and gains, which rules decided, and what came next in the search.
+    """What the plan does, costs and gains, what each placement buys, which rules decided, and what was not chosen.
 
-    The runners-up are read from the study that the plan names, where that file is still there.
+    Runners-up that the plan does not hold are read from the study that it names, where that is still there.
 
     Raises:
         BadInput: the plan names a pass that does not exist.
     """
-    sections = (_placements(plan), _figures(plan), _fidelity(plan), _conflicts(plan), _search(plan))
+    sections = (
+        _placements(plan),
+        _figures(plan),
+        _fidelity(plan),
+        _ablation(plan),
+        _conflicts(plan),
+        _search(plan),
+        _left_out(plan),
+    )
     return "\n".join(line for section in sections for line in section) + "\n"
 
 
@@ -79,8 +89,26 @@ def _fidelity(plan: Plan) -> Iterator[str]:
     found = plan.fidelity
     low, high = found.interval or [found.value] * 2
     what = "Task score" if found.kind == "task" else f"Fidelity ({found.kind})"
+    counted = "published rows" if found.kind == "prior" else "samples"
     top1 = f"; the same first choice at {100 * found.top1:.1f} % of the answer tokens" if found.top1 is not None else ""
-    yield f"{what}: {found.value:.4f} (95 % interval {low:.4f} to {high:.4f}, {found.samples} samples){top1}."
+    yield f"{what}: {found.value:.4f} (95 % interval {low:.4f} to {high:.4f}, {found.samples} {counted}){top1}."
+    if found.error is not None:
+        yield f"   No weights were run; the prior misses sources that it has not seen by {found.error:.3f} (RMS)."
+    if found.note:
+        yield f"   {found.note[0].upper()}{found.note[1:]}."
+
+
+def _ablation(plan: Plan) -> Iterator[str]:
+    """What each placement buys: how much slower and how much more faithful the plan is without it."""
+    if plan.predicted is None or plan.fidelity is None:
+        return
+    for record in plan.ablation:
+        slower, better = record.ttft_ms - plan.predicted.ttft_ms, record.fidelity - plan.fidelity.value
+        cost = f"costs {better:.4f} of fidelity" if better >= 0 else f"adds {-better:.4f} of fidelity"
+        yield (
+            f"{' and '.join(record.without)} saves {slower:.4g} ms of predicted TTFT and {cost} ({record.kind}): "
+            f"without it {record.ttft_ms:.4g} ms and {record.fidelity:.4f}."
+        )
 
 
 def _conflicts(plan: Plan) -> Iterator[str]:
@@ -92,11 +120,41 @@ def _search(plan: Plan) -> Iterator[str]:
     if plan.search is None:
         return
     found = plan.search
-    yield f"Search: {found.trials} trials, {found.evaluated} different plans measured, seed {found.seed}."
-    runners_up = _runners_up(plan.search.study)
+    how = "judged by the prior" if plan.fidelity is not None and plan.fidelity.kind == "prior" else "measured"
+    yield f"Search: {found.trials} trials, {found.evaluated} different plans {how}, seed {found.seed}."
+    if found.runners_up:
+        yield "Best of what was not chosen (value in the search, predicted TTFT):"
+        yield from (f"   {other.value:.4f}  {other.ttft_ms:.4g} ms  {other.plan}" for other in found.runners_up)
+        return
+    runners_up = _runners_up(found.study)
     if runners_up:
         yield "Best of the search on calibration samples:"
         yield from (f"   {value:.4f}  {placements or 'no compression'}" for value, placements in runners_up)
+
+
+def _left_out(plan: Plan) -> Iterator[str]:
+    """Passes that could not be chosen: those that a rule forbids for this workload, and those without a prior."""
+    if plan.search is None or plan.workload is None:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for name, cls in REGISTRY.items().items():
+        if set(cls.modalities) & set(plan.workload.modalities):
+            found = forbidden((_alone(name, cls),), REGISTRY.items(), plan.workload)
+            if found is not None:
+                by_reason.setdefault(found.reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"Not allowed here: {', '.join(names)}; {reason}."
+    if plan.fidelity is not None and plan.fidelity.kind == "prior":
+        wanted = set(plan.workload.modalities)
+        able = {name for name, cls in REGISTRY.items().items() if wanted & set(cls.modalities)}
+        missing = sorted(able - set(passes_with_prior(wanted)))
+        yield f"Without published results, so not considered: {', '.join(missing)}."
+
+
+def _alone(name: str, cls: type[Pass]) -> Placement:
+    """The pass at the last kind of site that it takes, half of the tokens kept."""
+    site = {"decoder.layer": "decoder.layers.1", "decoder.cache": "decoder.cache"}.get(cls.sites[-1])
+    return Placement(name, site or f"{cls.modalities[0]}.projector.output", 0.0 if cls.withdraws else 0.5)
 
 
 def _runners_up(study: str) -> list[tuple[float, str]]:

@@ -15,6 +15,8 @@ from ..ir.plan import Plan
 from ..runtime import apply
 from .batches import Batch, batches
 from .decoding import decode, pad_token
+from .features import Features
+from .refusals import answered
 from .samples import CalibrationSample
 
 if TYPE_CHECKING:
@@ -57,10 +59,11 @@ class ReferenceBatch:
 
 @dataclass(frozen=True)
 class Reference:
-    """The uncompressed model's answers to all samples, computed once and used for every plan."""
+    """The uncompressed model's answers to all samples and its encoder outputs, computed once for every plan."""
 
     batches: tuple[ReferenceBatch, ...]
     samples: int
+    features: Features
 
     @classmethod
     def of(
@@ -69,20 +72,21 @@ class Reference:
         """Greedy answers of `model`, at most `new_tokens` tokens, the end token included.
 
         Raises:
-            BadInput: no samples.
+            BadInput: no samples, or one that the model cannot take.
         """
         if not samples:
             raise BadInput("fidelity needs at least one calibration sample")
-        parts = []
+        parts, features = [], Features(model)
         for batch in batches(samples, size=batch_size, pad=pad_token(model)):
-            answer = decode(model, batch.inputs, steps=new_tokens)
+            with features.reused(None), features.of(id(batch)):
+                answer = answered(model, batch, samples, steps=new_tokens)
             parts.append(ReferenceBatch(batch, answer.tokens, answer.mask, answer.log_probs))
-        return cls(tuple(parts), len(samples))
+        return cls(tuple(parts), len(samples), features)
 
     def part(self, chosen: slice) -> Reference:
         """Some of the batches."""
         kept = self.batches[chosen]
-        return Reference(kept, sum(len(item.batch.rows) for item in kept))
+        return Reference(kept, sum(len(item.batch.rows) for item in kept), self.features)
 
 
 @dataclass(frozen=True)
@@ -132,13 +136,14 @@ def measure_fidelity(
 
 def tally(model: Any, plan: Plan | None, reference: Reference) -> Tally:
     """What `measure_fidelity` sums up, so that a measurement can be made in parts."""
-    with applied(model, plan):
-        parts = [_tally_batch(model, part) for part in reference.batches]
+    with reference.features.reused(plan), applied(model, plan):
+        parts = [_tally_batch(model, part, reference.features) for part in reference.batches]
     return sum(parts[1:], start=parts[0])
 
 
-def _tally_batch(model: Any, part: ReferenceBatch) -> Tally:
-    answer = decode(model, part.batch.inputs, steps=part.tokens.shape[1], forced=part.tokens)
+def _tally_batch(model: Any, part: ReferenceBatch, features: Features) -> Tally:
+    with features.of(id(part.batch)):
+        answer = decode(model, part.batch.inputs, steps=part.tokens.shape[1], forced=part.tokens)
     mask = part.mask.to(answer.log_probs.dtype)
     same = answer.log_probs.argmax(dim=-1) == part.log_probs.argmax(dim=-1)
     divergence = _divergence(part.log_probs, answer.log_probs) * mask

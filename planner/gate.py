@@ -13,7 +13,7 @@ from ..ir.budget import Budget
 from ..ir.plan import Plan
 from ..ir.tracing import trace
 from ..runtime import check_fits, compare, resolve
-from .planning import Budgets, parse_budgets
+from .budgets import Budgets, parse_budgets
 from .solver import figure
 
 if TYPE_CHECKING:

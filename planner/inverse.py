@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir.plan import Plan
+from .decision import Decision
 from .judge import Judge
 from .solver import Solution, Solver
-from .space import Decision
 
 _COARSENESS = 64
 """Bisection stops when the tokens still in question are this small a part of all."""

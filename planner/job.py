@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..ir.budget import Budget
 from ..ir.plan import Plan
 from . import unmet
 from .batches import batches
+from .decision import NOTHING
 from .decoding import on_device, pad_token
 from .fidelity import Fidelity, ahead
 from .inverse import drop_most
 from .judge import Judge
 from .samples import CalibrationSample
+from .screening import Profile
 from .search import Progress, Search
 from .solver import Solution, Solver
-from .space import Decision
-from .study import open_study
+from .study import TRIALS, open_study
 from .verify import SLACK, Finalist, finalists, predicted, settle
 
 if TYPE_CHECKING:
+    import optuna
     import torch
 
 _FLOOR_CORRECTIONS = 3
@@ -49,7 +52,8 @@ class Job:
     Attributes:
         asked: samples of the search. decisive: samples that decide between finalists, and whose inputs are timed.
         judge_of: makes the judge for some samples. measure: time the finalists on `model`.
-        nearest: settle for the nearest plan where nothing holds.
+        nearest: settle for the nearest plan where nothing holds. sampler: of the study.
+        sensitivity: what other jobs measured of single passes on this model and these samples, reused and added to.
     """
 
     model: Any
@@ -62,6 +66,8 @@ class Job:
     progress: Progress | None = None
     measure: bool = True
     nearest: bool = False
+    sampler: str = "tpe"
+    sensitivity: Profile = field(default_factory=dict)
 
     @property
     def floor(self) -> float | None:
@@ -74,7 +80,7 @@ class Job:
         Raises:
             BudgetNotMet: none does, and the nearest will not do.
         """
-        if self.solver.solve(Decision()).feasible:
+        if self.solver.solve(NOTHING).feasible:
             return None
         closest = unmet.nearest(self.solver)
         if not closest.feasible and not self.nearest:
@@ -82,14 +88,34 @@ class Job:
         return None if closest.feasible else closest
 
     def search(self, *, trials: int, study: str | None) -> Search:
-        """The search, run to `trials` ended trials; at least one for each pass alone."""
+        """The search, run to `trials` ended trials; at least one for each single pass that it starts with."""
         self._say("reference", 0, 1)
         judge = self.judge_of(self.asked)
         self._say("reference", 1, 1)
-        kept = open_study(study, question=self._question())
-        search = Search(self.solver, judge, kept, seed=self.seed, floor=self.floor, progress=self.progress)
-        search.run(max(trials, len(search.singles)))
+        kept = open_study(study, question=self.question(), kind=self.sampler)
+        search = self.searching(kept, judge, seed=self.seed)
+        total = max(trials, len(search.first))
+        kept.set_user_attr(TRIALS, total)
+        search.run(total)
         return search
+
+    def searching(self, study: optuna.Study, judge: Judge, *, seed: int) -> Search:
+        """A search of this job's space in `study`."""
+        return Search(
+            self.solver,
+            judge,
+            study,
+            seed=seed,
+            floor=self.floor,
+            kind=self.sampler,
+            sensitivity=self.sensitivity,
+            progress=self.progress,
+        )
+
+    @cached_property
+    def deciding(self) -> Judge:
+        """The judge of held-out samples, which has heard the uncompressed model's answers once."""
+        return self.judge_of(self.decisive)
 
     def decide(self, search: Search) -> Choice:
         """The finalist of best value on held-out samples that holds the budgets; with a floor, the fastest above it.
@@ -97,22 +123,22 @@ class Job:
         Raises:
             BudgetNotMet: none does when measured, and the nearest will not do.
         """
-        judge = self.judge_of(self.decisive)
+        judge = self.deciding
         if self.floor is not None:
             return self._least_latency(search, judge, self.floor)
-        decisions = finalists(search.ranked()) or [Decision()]
+        decisions = finalists(search.ranked()) or [NOTHING]
         return best_choice(self._judged([self.solver.solve(d) for d in decisions], judge))
 
     def settle_for(self, closest: Solution) -> Choice:
         """The nearest plan, timed and judged like any other."""
-        return self._judged([closest], self.judge_of(self.decisive), holding=False)[0]
+        return self._judged([closest], self.deciding, holding=False)[0]
 
     def _least_latency(self, search: Search, judge: Judge, floor: float) -> Choice:
         """The inverse goal; a floor that held-out samples show missed is sought again that much higher.
 
         Compressing nothing is the last resort, which reaches every floor where the other budgets allow it.
         """
-        candidates = finalists(search.ranked()) or search.singles
+        candidates = finalists(search.ranked()) or search.first
         aim, seen = floor, list[Choice]()
         for _ in range(_FLOOR_CORRECTIONS):
             dropped = [drop_most(self.solver, candidate, search.judge, aim) for candidate in candidates]
@@ -122,7 +148,7 @@ class Job:
                 return min(reaching, key=lambda c: c.solution.prediction.ttft_ms)
             seen += choices
             aim += floor - max((c.fidelity.value for c in choices), default=floor)
-        untouched = self.solver.solve(Decision())
+        untouched = self.solver.solve(NOTHING)
         if untouched.feasible:
             return self._judged([untouched], judge)[0]
         best = best_choice(seen) if seen else None
@@ -164,13 +190,15 @@ class Job:
         inputs = batches(repeated, size=size, pad=pad_token(self.model))[0].inputs
         return on_device(self.model, inputs)
 
-    def _question(self) -> dict[str, Any]:
+    def question(self) -> dict[str, Any]:
+        """What a study of this job searches for; a study of another question is refused."""
         space = self.solver.space
         return {
             "model": space.graph.fingerprint,
             "workload": str(space.graph.workload),
             "budget": [str(budget) for budget in self.budgets],
-            "passes": [list(space.first), list(space.second)],
+            "passes": list(space.methods),
+            "sampler": self.sampler,
             "samples": len(self.asked),
             "seed": self.seed,
             "baseline_ms": round(self.solver.baseline.ttft_ms, 6),

@@ -20,6 +20,7 @@ _GLANCE = 0.25
 """Part of the samples that a first glance looks at."""
 
 _WORTH_SPLITTING = 3
+_SMALLEST_BATCH, _LARGEST_BATCH = 4, 16
 
 GiveUp = Callable[[Fidelity], bool]
 
@@ -51,8 +52,9 @@ class FidelityJudge:
 
     @classmethod
     def of(cls, model: Any, samples: Sequence[CalibrationSample], *, new_tokens: int = NEW_TOKENS) -> FidelityJudge:
-        """The judge that has heard the uncompressed model's answers to `samples`."""
-        return cls(model, Reference.of(model, samples, new_tokens=new_tokens))
+        """The judge that has heard the uncompressed model's answers to `samples`, in batches to glance at."""
+        size = min(_LARGEST_BATCH, max(_SMALLEST_BATCH, round(_GLANCE * len(samples))))
+        return cls(model, Reference.of(model, samples, new_tokens=new_tokens, batch_size=size))
 
     @property
     def samples(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import BadInput
@@ -10,9 +12,11 @@ from ..cost_models import CostModel, DeviceProfile, load_profile
 from ..ir.budget import Budget
 from ..ir.plan import Plan
 from ..ir.plan_schema import SearchRecord
+from ..ir.sources import load_config
 from ..ir.tracing import trace
 from ..ir.workload import Workload
-from .evidence import device_record, filled, machine_of
+from .budgets import Budgets, parse_budgets
+from .evidence import device_record, filled, front_records, machine_of, runners_up
 from .fidelity import NEW_TOKENS
 from .job import Choice, Job
 from .judge import FidelityJudge, Judge, TaskJudge
@@ -20,12 +24,13 @@ from .samples import CalibrationSample, split, workload_of
 from .search import Progress
 from .solver import Solver
 from .space import Space
+from .storage import shown
 from .task import Metric
+from .weightless import plan_without_weights
 
 if TYPE_CHECKING:
     import torch
 
-Budgets = Budget | str | Sequence[Budget | str]
 JudgeOf = Callable[[Sequence[CalibrationSample]], Judge]
 
 
@@ -40,6 +45,7 @@ def plan(
     trials: int = 40,
     seed: int = 0,
     study: str | None = None,
+    sampler: str = "tpe",
     passes: Sequence[str] | None = None,
     progress: Progress | None = None,
     measure: bool = True,
@@ -49,12 +55,14 @@ def plan(
 ) -> Plan:
     """The plan of best fidelity among those that hold the budget.
 
-    Shapes of plans: nothing, one pass, or one at the projector's output and one inside the decoder. Counts are solved
-    against the cost model; fidelity is measured on the live model; finalists are timed side by side and compared on
-    samples that the search has not seen.
+    Without weights (a configuration, a folder, a preset or a model type instead of a live model) fidelity is a prior
+    from published results, and times are predictions; see `planner.weightless`.
+
+    Plans hold up to three passes, schedules among them. Counts are solved against the cost model; fidelity is measured
+    on the live model; finalists are timed side by side and compared on samples that the search has not seen.
 
     Args:
-        model: a live transformers model in evaluation mode.
+        model: a live transformers model in evaluation mode; or what `foveate.trace` takes, to plan without weights.
         workload: the request to plan for; by default the one that the samples make up.
         budget: one limit or several, such as `"ttft<=60%"`; with `fidelity>=` the goal is the lowest TTFT.
         device: profile of the device that predictions are for: a name, a path or a `DeviceProfile`.
@@ -64,7 +72,8 @@ def plan(
         seed: the same seed gives the same search. Measured times decide the last counts, so the same plan to the
             letter comes with `measure=False`.
         study: path of an SQLite file (or an Optuna storage URL) in which the search is kept and can be taken up again.
-        passes: restricts the passes that are tried; `random`, `uniform` and `pool` always are.
+        sampler: of the study: `tpe`, `nsga2` or `random`.
+        passes: restricts the passes that are tried; the plain baselines always are.
         progress: called with (what, done, total).
         measure: time the finalists on this machine; without it the budget holds by prediction only.
         nearest: return the nearest plan where nothing holds the budget.
@@ -72,40 +81,77 @@ def plan(
             answer ids (T,) into text. Every sample then needs an answer.
 
     Raises:
-        BadInput: no live model, no samples, a pass or device that is not known, a budget that is none.
+        BadInput: a live model without samples or samples without one, a pass or device that is not known, budgets that
+            are malformed or contradict each other.
         BudgetNotMet: nothing holds the budget; the sentence says which limit binds, the floor and the nearest plan.
     """
-    _require_live(model)
     budgets = parse_budgets(budget)
+    if not is_live(model):
+        _refuse_samples(samples)
+        return plan_without_weights(
+            trace(model, workload),
+            budgets=budgets,
+            device=load_profile(device),
+            passes=passes,
+            nearest=nearest,
+            seed=seed,
+            progress=progress,
+            quantised=is_quantised(load_config(model) if isinstance(model, (str, os.PathLike)) else model),
+        )
+    profile = load_profile(device)
     asked, decisive = split(samples or (), held_out)
-    profile, dtype = load_profile(device), str(model.dtype).removeprefix("torch.")
-    graph = trace(model, _request(model, workload, [*asked, *decisive]))
-    solver = Solver(Space.of(graph, passes), CostModel(profile, dtype=dtype), budgets)
-    judge_of = _judges(model, metric, text, new_tokens=max(1, graph.workload.new_tokens))
-    job = Job(model, solver, budgets, asked, decisive, judge_of, seed, progress, measure, nearest)
+    job = job_of(
+        model,
+        workload=workload,
+        budgets=budgets,
+        profile=profile,
+        asked=asked,
+        decisive=decisive,
+        passes=passes,
+        metric=metric,
+        text=text,
+    )
+    job = replace(job, seed=seed, progress=progress, measure=measure, nearest=nearest, sampler=sampler)
     choice, record = _chosen(job, trials=trials, study=study)
     return filled(
-        solver,
+        job.solver,
         choice,
         budgets=budgets,
-        device=device_record(profile, dtype),
+        device=device_record(profile, dtype_of(model)),
         samples=len(decisive),
         search=record,
-        machine=machine_of(model, dtype, graph.workload.batch),
+        machine=machine_of(model, dtype_of(model), job.solver.space.graph.workload.batch),
+        judge=job.deciding,
+        quantised=is_quantised(model),
     )
 
 
-def parse_budgets(budget: Budgets) -> tuple[Budget, ...]:
-    """One budget or several, parsed, each once.
+def job_of(
+    model: Any,
+    *,
+    workload: Workload | str | None,
+    budgets: tuple[Budget, ...],
+    profile: DeviceProfile,
+    asked: Sequence[CalibrationSample],
+    decisive: Sequence[CalibrationSample],
+    passes: Sequence[str] | None = None,
+    metric: Metric | None = None,
+    text: Callable[[torch.Tensor], str] | None = None,
+) -> Job:
+    """The job of planning for a live model: its graph traced, its space laid out, its judges at hand.
 
     Raises:
-        BadInput: there is none, or one is malformed.
+        BadInput: as `plan`.
     """
-    items = [budget] if isinstance(budget, (Budget, str)) else list(budget)
-    parsed = tuple(Budget.parse(item) if isinstance(item, str) else item for item in items)
-    if not parsed:
-        raise BadInput("a plan needs a budget; give one such as ttft<=60%")
-    return tuple(dict.fromkeys(parsed))
+    graph = trace(model, _request(model, workload, [*asked, *decisive]))
+    solver = Solver(Space.of(graph, passes).taken_by(model), CostModel(profile, dtype=dtype_of(model)), budgets)
+    judge_of = _judges(model, metric, text, new_tokens=max(1, graph.workload.new_tokens))
+    return Job(model, solver, budgets, asked, decisive, judge_of)
+
+
+def dtype_of(model: Any) -> str:
+    """The dtype of a live model's activations, as device profiles call it."""
+    return str(model.dtype).removeprefix("torch.")
 
 
 def _chosen(job: Job, *, trials: int, study: str | None) -> tuple[Choice, SearchRecord | None]:
@@ -115,17 +161,31 @@ def _chosen(job: Job, *, trials: int, study: str | None) -> tuple[Choice, Search
         return job.settle_for(closest), None
     search = job.search(trials=trials, study=study)
     choice = job.decide(search)
-    return choice, SearchRecord(seed=job.seed, trials=search.ended, evaluated=search.evaluated, study=study or "")
+    return choice, SearchRecord(
+        seed=job.seed,
+        trials=search.ended,
+        evaluated=search.evaluated,
+        study=shown(study or ""),
+        sampler=job.sampler,
+        considered=search.start.considered,
+        front=front_records(search.front(), job.solver.baseline.ttft_ms),
+        runners_up=runners_up(((item.solution, item.value) for item in search.ranked()), choice.solution),
+    )
 
 
-def _require_live(model: Any) -> None:
-    if not (hasattr(model, "generate") and hasattr(model, "parameters")):
-        raise BadInput(
-            f"a plan needs a live model to measure fidelity, and this is a {type(model).__name__}; load the model with "
-            "its weights (fidelity priors for models without weights are not there yet)"
-        )
-    if next(model.parameters()).is_meta:
-        raise BadInput("a plan needs a live model to measure fidelity, and this one has no weights; load them first")
+def is_live(model: Any) -> bool:
+    """Whether `model` has weights to measure with."""
+    return hasattr(model, "generate") and hasattr(model, "parameters") and not next(model.parameters()).is_meta
+
+
+def is_quantised(model: Any) -> bool:
+    """Whether the weights of a model, or of what a configuration describes, are quantised."""
+    return getattr(getattr(model, "config", model), "quantization_config", None) is not None
+
+
+def _refuse_samples(samples: Sequence[CalibrationSample] | None) -> None:
+    if samples:
+        raise BadInput("calibration samples need a live model to be asked; load the model with its weights")
 
 
 def _request(model: Any, workload: Workload | str | None, samples: Sequence[CalibrationSample]) -> Workload | None:

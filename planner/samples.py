@@ -27,10 +27,12 @@ class CalibrationSample:
     Attributes:
         inputs: what the processor returns for it, a batch of one: `input_ids` and `attention_mask` (1, L), and media.
         answer: the right answer, where it is known.
+        origin: the file and line that it was read from.
     """
 
     inputs: Mapping[str, torch.Tensor]
     answer: str | None = None
+    origin: str = ""
 
 
 class _Line(BaseModel):
@@ -99,7 +101,8 @@ def _sample(source: Path, number: int, text: str, processor: Any) -> Calibration
     except OSError as error:
         raise BadInput.at(source, number, f"the picture {picture} cannot be read", "check the path") from error
     try:
-        return CalibrationSample(_processed(processor, line.prompt, images=image), line.answer)
+        inputs = _processed(processor, line.prompt, images=image)
+        return CalibrationSample(inputs, line.answer, f"{source}, line {number}")
     except (ValueError, TypeError, IndexError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise BadInput.at(source, number, f"the processor refuses this sample: {reason}") from error

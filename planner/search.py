@@ -1,26 +1,30 @@
-"""The search: an Optuna study over pass, layer and share; how much to drop is solved for each of them."""
+"""The search: screen each pass alone, combine by arithmetic, and spend an Optuna study on what remains open."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..common.errors import BadInput
 from ..ir.plan import Plan
+from .decision import Decision
 from .fidelity import Fidelity
+from .front import FrontPoint, pareto
 from .judge import GiveUp, Judge
+from .narrowing import Narrowed
+from .proposal import parameters, proposed
+from .screening import Profile, Screen
+from .screening import Progress as Progress
 from .solver import Solution, Solver
-from .space import Decision
-from .study import KEY, VALUE, VIOLATION, WARM, enqueue, finished, quiet, sampler
-from .warm_start import Spot, analytic_spot, placed_at, promising_pairs, queue
+from .study import KEY, TTFT, VALUE, VIOLATION, WARM, enqueue, finished, quiet, sampler
+from .warm_start import WarmStart
+from .workers import beating, requeue, turn
 
 if TYPE_CHECKING:
     import optuna
 
-Progress = Callable[[str, int, int], None]
-
-_NONE = "none"
-_DECISION, _DROPPED, _GLANCE = "decision", "dropped", "glance"
+_DECISION, _DROPPED, _GLANCE, _REFUSED = "decision", "dropped", "glance", "refused"
 _SAFE_RANK = 3
 """A trial is pruned when its first glance lies clearly below this many earlier ones."""
 
@@ -41,7 +45,9 @@ class Search:
         judge: measures the value of a plan.
         study: from `open_study`. seed: the same seed gives the same trials.
         floor: the least value that a plan must have (`fidelity>=`). The goal is then the lowest predicted TTFT.
-        progress: called with (what, done, total) after every trial.
+        kind: the sampler, `tpe`, `nsga2` (value and latency at once, for a front) or `random`.
+        sensitivity: what earlier searches measured of single passes, see `WarmStart`.
+        progress: called with (what, done, total) after every measurement.
     """
 
     def __init__(
@@ -52,6 +58,8 @@ class Search:
         *,
         seed: int = 0,
         floor: float | None = None,
+        kind: str = "tpe",
+        sensitivity: Profile | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.solver = solver
@@ -59,22 +67,43 @@ class Search:
         self.study = study
         self.seed = seed
         self.floor = floor
+        self.kind = kind
         self.progress = progress
-        self.singles = tuple(solver.space.singles())
+        self.start = WarmStart(solver, judge, study, sensitivity=sensitivity, progress=progress)
         self._values: dict[str, float] = {}
 
-    def run(self, trials: int) -> list[Evaluated]:
-        """Trials until `trials` have ended, those of earlier runs of the study included; best first."""
+    def run(self, trials: int, *, warm: bool = True) -> list[Evaluated]:
+        """Trials until `trials` have ended, those of earlier runs of the study included; best first.
+
+        Without `warm` nothing is screened or queued: the sampler is on its own.
+        """
         with quiet():
             self._recall()
-            enqueue(self.study, [self._parameters(decision) for decision in self.singles])
-            while (done := finished(self.study)) < trials:
-                if done == len(self.singles):
-                    self._queue_pairs()
+            if warm:
+                self._queue(self.first)
+            while (done := turn(self.study, trials)) is not None:
+                self._recall()
+                if warm and self.start.due(done):
+                    self._queue(self.start.combinations((item.solution, item.value) for item in self.ranked()))
                 self._trial(done)
                 if self.progress:
                     self.progress("search", done + 1, trials)
         return self.ranked()
+
+    @property
+    def screen(self) -> Screen:
+        """Every pass alone on few samples; profiled once for a study."""
+        return self.start.screen
+
+    @property
+    def first(self) -> list[Decision]:
+        """The single passes that are measured on all samples before anything else."""
+        return self.start.first
+
+    @property
+    def narrowed(self) -> Narrowed | None:
+        """The combinations that were proposed last, None before there were any."""
+        return self.start.narrowed
 
     def ranked(self) -> list[Evaluated]:
         """Everything measured that holds its constraints, best first, each set of placements once."""
@@ -82,9 +111,14 @@ class Search:
         for trial in self.study.get_trials(deepcopy=False):
             attributes = trial.user_attrs
             if trial.state.name == "COMPLETE" and attributes.get(VIOLATION, 1.0) <= 0:
-                solution = self.solver.solution(Decision(**attributes[_DECISION]), attributes[_DROPPED])
+                solution = self.solver.solution(Decision.from_data(attributes[_DECISION]), attributes[_DROPPED])
                 found.setdefault(attributes[KEY], Evaluated(solution, attributes[VALUE]))
         return sorted(found.values(), key=self._rank)
+
+    def front(self) -> tuple[FrontPoint, ...]:
+        """The Pareto front of predicted latency and value over everything that was measured."""
+        trials = [t.user_attrs for t in self.study.get_trials(deepcopy=False) if VALUE in t.user_attrs]
+        return pareto(FrontPoint(a[KEY], a[TTFT], a[VALUE]) for a in trials)
 
     @property
     def ended(self) -> int:
@@ -100,66 +134,74 @@ class Search:
         ttft = item.solution.prediction.ttft_ms
         return (-item.value, ttft) if self.floor is None else (ttft, -item.value)
 
+    @property
+    def _free(self) -> bool:
+        """Whether trials may drop more than the budgets ask for: where latency is an objective too."""
+        return self.floor is not None or self.kind == "nsga2"
+
     def _trial(self, done: int) -> None:
         from optuna.trial import TrialState
 
-        self.study.sampler = sampler(self.seed, done)
+        self.study.sampler = sampler(self.seed, done, kind=self.kind)
         trial = self.study.ask()
         try:
-            value = self._objective(trial)
+            with beating(self.study, trial):
+                values = self._objectives(trial)
         except BaseException:
-            self.study.tell(trial, state=TrialState.FAIL)
-            self.study.enqueue_trial(trial.params, user_attrs={WARM: bool(trial.user_attrs.get(WARM))})
+            requeue(self.study, self.study.tell(trial, state=TrialState.FAIL))
             raise
-        if value is None:
+        if values is None:
             self.study.tell(trial, state=TrialState.PRUNED)
         else:
-            self.study.tell(trial, value)
+            self.study.tell(trial, values if len(self.study.directions) > 1 else values[0])
 
-    def _objective(self, trial: optuna.Trial) -> float | None:
-        """The value to maximise, None where the trial is given up after a first glance."""
+    def _objectives(self, trial: optuna.Trial) -> tuple[float, float] | None:
+        """The value to maximise and the TTFT to minimise; None where the trial is given up after a first glance."""
         solution = self._proposed(trial)
         if solution is None or not solution.feasible:
             trial.set_user_attr(VIOLATION, 1.0 if solution is None else solution.violation)
-            return 0.0 if self.floor is None else -10.0
-        self._note(trial, solution)
-        value = self._value(trial, solution)
+            return (0.0 if self.floor is None else -10.0), 1.0
+        ttft = self._note(trial, solution)
+        try:
+            value = self._value(trial, solution)
+        except BadInput as refusal:  # the model cannot take these passes together
+            trial.set_user_attr(_REFUSED, str(refusal))
+            return (0.0 if self.floor is None else -10.0), 1.0
         if value is None:
             return None
         trial.set_user_attr(VALUE, value)
         trial.set_user_attr(VIOLATION, solution.violation if self.floor is None else self.floor - value)
-        return value if self.floor is None else -solution.prediction.ttft_ms / self.solver.baseline.ttft_ms
+        return (value if self.floor is None else -ttft), ttft
 
     def _proposed(self, trial: optuna.Trial) -> Solution | None:
-        """The trial's decision, solved; None where a rule forbids it or no share reaches the budgets."""
+        """The trial's decision, solved; None where a rule forbids it or nothing reaches the budgets."""
         space = self.solver.space
-        first = _name(trial.suggest_categorical("first", (_NONE, *space.first)))
-        second = _name(trial.suggest_categorical("second", (_NONE, *space.second)))
-        decision: Decision | None = Decision(first)
-        if second is not None:
-            layer = trial.suggest_int("layer", space.layers[0], space.layers[-1])
-            decision = Decision(None, second, layer, 0.0)
-            if first is not None:
-                share = trial.suggest_float("share", 0.05, 0.95)
-                decision = placed_at(self.solver, first, second, Spot(layer, share))
+        decision: Decision | None = proposed(trial, space)
         if decision is None or not space.allowed(decision):
             return None
+        decision = self.solver.repaired(decision) if len(decision.steps) > 1 else decision
+        if decision is None:
+            return None
         least = self.solver.solve(decision)
-        if self.floor is None or not least.feasible:
+        if not self._free or not least.feasible:
             return least
         amount = trial.suggest_float("amount", 0.0, 1.0)
         return self.solver.solution(decision, least.dropped + round(amount * (space.tokens - 1 - least.dropped)))
 
-    def _note(self, trial: optuna.Trial, solution: Solution) -> None:
+    def _note(self, trial: optuna.Trial, solution: Solution) -> float:
+        """Write down what the trial tries; its predicted TTFT as a part of the uncompressed model's."""
+        ttft = solution.prediction.ttft_ms / self.solver.baseline.ttft_ms
         trial.set_user_attr(KEY, _key(solution))
-        trial.set_user_attr(_DECISION, vars(solution.decision))
+        trial.set_user_attr(TTFT, ttft)
+        trial.set_user_attr(_DECISION, solution.decision.to_data())
         trial.set_user_attr(_DROPPED, solution.dropped)
+        return ttft
 
     def _value(self, trial: optuna.Trial, solution: Solution) -> float | None:
         """Measured on all samples, or known from the same placements; None where the first glance is hopeless."""
         key = _key(solution)
         if key not in self._values:
-            give_up = None if self.floor is not None else self._giving_up(trial)
+            give_up = None if self._free else self._giving_up(trial)
             found = self.judge.judge(Plan.of(*solution.placements), give_up=give_up)
             if found is None:
                 return None
@@ -179,27 +221,15 @@ class Search:
 
         return give_up
 
-    def _queue_pairs(self) -> None:
-        values = {e.solution.decision: e.value for e in self.ranked() if e.solution.decision.is_single}
-        chosen = queue(analytic_spot(self.solver), promising_pairs(self.solver, values))
-        enqueue(self.study, [self._with_amount(parameters) for parameters in chosen])
-
-    def _parameters(self, decision: Decision) -> dict[str, Any]:
-        parameters: dict[str, Any] = {"first": decision.first or _NONE, "second": decision.second or _NONE}
-        return self._with_amount(parameters if decision.layer is None else {**parameters, "layer": decision.layer})
-
-    def _with_amount(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        return parameters if self.floor is None else {**parameters, "amount": 0.5}
+    def _queue(self, decisions: Iterable[Decision]) -> None:
+        chosen = [parameters(decision, self.solver.space) for decision in decisions]
+        enqueue(self.study, [{**each, "amount": 0.5} if self._free else each for each in chosen])
 
     def _recall(self) -> None:
         """Values that earlier runs of the study measured."""
         for trial in self.study.get_trials(deepcopy=False):
             if VALUE in trial.user_attrs:
                 self._values[trial.user_attrs[KEY]] = trial.user_attrs[VALUE]
-
-
-def _name(choice: str) -> str | None:
-    return None if choice == _NONE else choice
 
 
 def _key(solution: Solution) -> str:

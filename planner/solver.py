@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from ..cost_models import Prediction
 from ..ir.budget import Budget
 from ..ir.graph import Graph
 from ..ir.placement import Placement
 from ..runtime import resolve
-from .space import Decision, Space
+from .decision import Decision
+from .space import Space
+
+if TYPE_CHECKING:
+    from ..cost_models.table import Predictions
+
+FloatArray = npt.NDArray[np.float64]
 
 MARGIN = 0.04
 """How far below a time limit predictions aim, since the ratio moves by 3 % from process to process."""
 
 _TIMES = ("ttft", "tpot", "latency", "throughput")
-_SHARE_STEPS = 64
+_FIELDS = {
+    "ttft": "ttft_ms",
+    "tpot": "tpot_ms",
+    "latency": "latency_ms",
+    "memory": "memory_bytes",
+    "throughput": "throughput_per_s",
+}
+_SHIFTS = 64
 
 
 class Predictor(Protocol):
@@ -53,14 +69,7 @@ class Solution:
 
 def figure(prediction: Prediction, name: str) -> float:
     """The figure that a budget called `name` limits: ms, bytes, or requests a second."""
-    values = {
-        "ttft": prediction.ttft_ms,
-        "tpot": prediction.tpot_ms,
-        "latency": prediction.latency_ms,
-        "memory": float(prediction.memory_bytes),
-        "throughput": prediction.throughput_per_s,
-    }
-    return values[name]
+    return float(getattr(prediction, _FIELDS[name]))
 
 
 class Solver:
@@ -78,13 +87,14 @@ class Solver:
         self.cost = cost
         self.budgets = tuple(budget for budget in budgets if budget.figure != "fidelity")
         self.margin = margin
-        self._predictions: dict[tuple[tuple[str, str, float], ...], Prediction] = {}
-        self._least_shares: dict[tuple[str | None, str | None, int | None], float | None] = {}
+        self._predictions: dict[tuple[object, ...], Prediction] = {}
+        self._repaired: dict[Decision, Decision | None] = {}
+        self._solved: dict[Decision, Solution] = {}
         self.baseline = self.predict(())
 
     def predict(self, placements: Sequence[Placement]) -> Prediction:
         """The cost model's figures for the model under these placements."""
-        key = tuple((placement.method, placement.site, placement.keep) for placement in placements)
+        key = tuple((p.method, p.site, p.keep, p.modality) for p in placements)
         if key not in self._predictions:
             self._predictions[key] = self.cost.predict(self.resolved(placements))
         return self._predictions[key]
@@ -111,6 +121,13 @@ class Solver:
         Args:
             corrections: measured over predicted value by budget, for a finalist that was timed.
         """
+        if corrections:
+            return self._bisected(decision, corrections)
+        if decision not in self._solved:
+            self._solved[decision] = self._bisected(decision, {})
+        return self._solved[decision]
+
+    def _bisected(self, decision: Decision, corrections: Mapping[Budget, float]) -> Solution:
         held = self.solution(decision, self.space.tokens - 1, corrections=corrections)
         low, high = -1, held.dropped
         while held.feasible and high - low > 1:
@@ -122,36 +139,41 @@ class Solver:
                 low = middle
         return held
 
-    def least_share(self, first: str, second: str, layer: int) -> float | None:
-        """The smallest share of the reduction that `first` must take for the budgets to be reachable, None if none is.
+    def repaired(self, decision: Decision) -> Decision | None:
+        """`decision` with as much of the dropping moved to its first step as the budgets need, None where that fails.
 
-        The later the layer of `second`, the less it saves, so the more must go before the decoder.
+        The deeper a step acts, the less it saves, so the more must go before it.
         """
-        key = (first, second, layer)
-        if key not in self._least_shares:
-            self._least_shares[key] = self._search_share(first, second, layer)
-        return self._least_shares[key]
+        if decision not in self._repaired:
+            self._repaired[decision] = self._repair(decision)
+        return self._repaired[decision]
 
-    def _search_share(self, first: str, second: str, layer: int) -> float | None:
-        low, high = 0, _SHARE_STEPS
-        if not self._reachable(first, second, layer, high):
+    def _repair(self, decision: Decision) -> Decision | None:
+        low, high = 0, _SHIFTS
+        if not self._reaches(_shifted(decision, high)):
             return None
         while low < high:
             middle = (low + high) // 2
-            if self._reachable(first, second, layer, middle):
+            if self._reaches(_shifted(decision, middle)):
                 high = middle
             else:
                 low = middle + 1
-        return high / _SHARE_STEPS
+        return _shifted(decision, high)
 
-    def _reachable(self, first: str, second: str, layer: int, step: int) -> bool:
-        decision = Decision(first, second, layer, step / _SHARE_STEPS)
+    def _reaches(self, decision: Decision) -> bool:
         return self.solution(decision, self.space.tokens - 1).feasible
 
     def excess(self, prediction: Prediction, budget: Budget, *, correction: float = 1.0, margin: float = 0.0) -> float:
         """How far past `budget` a prediction lies, relative to a limit tightened by `margin` where it is on time."""
+        return float(self._past(budget, figure(prediction, budget.figure) * correction, margin))
+
+    def excesses(self, predictions: Predictions) -> FloatArray:
+        """How far past the tightest limit each of P plans lies, (P,), under the solver's own margin."""
+        found = [self._past(b, getattr(predictions, _FIELDS[b.figure]), self.margin) for b in self.budgets]
+        return np.maximum.reduce(found) if found else np.full(len(predictions.ttft_ms), -1.0)
+
+    def _past(self, budget: Budget, value: Any, margin: float) -> Any:
         limit = budget.absolute(figure(self.baseline, budget.figure))
-        value = figure(prediction, budget.figure) * correction
         tightened = margin if budget.figure in _TIMES else 0.0
         return limit * (1 + tightened) / value - 1 if budget.at_least else value / (limit * (1 - tightened)) - 1
 
@@ -163,3 +185,10 @@ class Solver:
             excess = self.excess(prediction, budget, correction=correction, margin=self.margin)
             worst = (excess, budget) if excess > worst[0] else worst
         return worst
+
+
+def _shifted(decision: Decision, step: int) -> Decision:
+    """`decision` with step / 64 of every later share moved to the first step; 0 leaves it as it is."""
+    part = step / _SHIFTS
+    later = [share * (1 - part) for share in decision.shares[1:]]
+    return replace(decision, shares=(1 - sum(later), *later)) if step and later else decision

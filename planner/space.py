@@ -1,70 +1,45 @@
-"""The search space: which passes fit where, and how a decision becomes placements."""
+"""The search space: which passes fit where in one traced graph, and which of them go together."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from ..common.errors import BadInput
 from ..ir.graph import Graph
-from ..ir.layout import kept_count
 from ..ir.placement import Placement
-from ..passes import REGISTRY, create
-from ..runtime import resolve
-from .conflicts import forbidden
+from ..ir.plan import Plan
+from ..passes import REGISTRY
+from ..runtime import apply, resolve
+from .conflicts import discount, forbidden
+from .decision import Decision, Step, in_order, place_of, site_of
+from .placements import largest, modalities_of, placements_of
 
-ALWAYS = ("random", "uniform", "pool")
-"""Baselines that are always candidates: at equal latency they beat many designed methods."""
+ALWAYS = ("random", "uniform", "pool", "downsample")
+"""Baselines that are always candidates where they exist: at equal latency they beat many designed methods."""
+
+MOST_STEPS = 3
+"""Passes that one plan may hold; a schedule counts as one."""
 
 _USUAL_LAYER = 2  # where in-decoder pruning is usually placed (FastV's K, arXiv:2403.06764)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What the search decides; how much is dropped is solved for afterwards.
-
-    Attributes:
-        first: the pass at the projector's output, None for none there.
-        second: the pass at the decoder layer `layer`, None for none there.
-        layer: the decoder layer of `second`.
-        share: the part of all dropped tokens that `first` drops, 0 to 1; 1 where it acts alone.
-
-    Example:
-        >>> str(Decision(first="divprune", second="fastv", layer=2, share=0.75))
-        'divprune + fastv@2 (75 % first)'
-    """
-
-    first: str | None = None
-    second: str | None = None
-    layer: int | None = None
-    share: float = 1.0
-
-    @property
-    def is_single(self) -> bool:
-        """Whether exactly one pass acts."""
-        return (self.first is None) != (self.second is None)
-
-    def __str__(self) -> str:
-        if self.first is None and self.second is None:
-            return "nothing"
-        parts = [] if self.first is None else [self.first]
-        parts += [] if self.second is None else [f"{self.second}@{self.layer}"]
-        return " + ".join(parts) + ("" if self.is_single else f" ({100 * self.share:.0f} % first)")
+_MOST_LAYERS = 8
+"""Layers of one kind that are offered, spread evenly over the depth."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """The passes and layers that one traced graph allows, conflicts taken out.
+    """The steps that one traced graph allows, conflicts taken out.
 
     Attributes:
-        graph: the uncompressed graph. first: passes at the projector's output. second: passes inside the decoder.
-        layers: decoder layers that offer a site.
+        graph: the uncompressed graph.
+        options: for each pass the steps that it can take, in order of flow, schedules among them.
     """
 
     graph: Graph
-    first: tuple[str, ...]
-    second: tuple[str, ...]
-    layers: tuple[int, ...]
+    options: Mapping[str, tuple[Step, ...]]
+    _relations: dict[tuple[object, ...], float] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, graph: Graph, passes: Sequence[str] | None = None) -> Space:
@@ -73,81 +48,133 @@ class Space:
         Raises:
             BadInput: an unknown pass, or a workload without any media to compress.
         """
+        graph.require_one_size()
         if not graph.layouts:
             raise BadInput("the workload carries no image, video or sound, so there is nothing to compress")
-        names = REGISTRY.names() if passes is None else tuple(dict.fromkeys((*passes, *ALWAYS)))
-        layers = tuple(site.layer for site in graph.sites() if site.kind == "decoder.layer" and site.layer is not None)
-        first = tuple(name for name in sorted(names) if _fits(graph, _at_projector(graph, name, 0.5)))
-        at = layers[0] if layers else None
-        second = tuple(name for name in sorted(names) if at and _fits(graph, _at_decoder(graph, name, at, 0.5)))
-        return cls(graph, first, second, layers)
+        baselines = [name for name in ALWAYS if name in REGISTRY]
+        names = REGISTRY.names() if passes is None else tuple(dict.fromkeys((*passes, *baselines)))
+        places = _places(graph)
+        options = {name: tuple(_options(graph, name, places)) for name in sorted(names)}
+        return cls(graph, {name: steps for name, steps in options.items() if steps})
 
-    @property
+    def taken_by(self, model: Any) -> Space:
+        """The steps that a live model takes: each is applied once, and what the runtime refuses is left out."""
+        options = {name: tuple(s for s in steps if self._taken(model, s)) for name, steps in self.options.items()}
+        return replace(self, options={name: steps for name, steps in options.items() if steps})
+
+    def _taken(self, model: Any, step: Step) -> bool:
+        try:
+            with apply(model, Plan.of(*self.placements(Decision.of(step), self.tokens // 2))):
+                return True
+        except BadInput:
+            return False
+
+    @cached_property
     def tokens(self) -> int:
         """Compressible tokens of the largest medium, N."""
-        return max(layout.count for layout in self.graph.layouts.values())
+        return largest(self.graph)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The passes that fit anywhere."""
+        return tuple(self.options)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step, pass by pass."""
+        return tuple(step for steps in self.options.values() for step in steps)
 
     def singles(self) -> Iterator[Decision]:
-        """Every pass alone: at the projector's output, then at decoder layer 2, or the nearest that has a site."""
-        yield from (Decision(first=name) for name in self.first)
-        near = min(self.layers, key=lambda layer: abs(layer - _USUAL_LAYER), default=None)
-        yield from (Decision(second=name, layer=near, share=0.0) for name in self.second)
+        """Every pass alone, once for each kind of site: at the usual decoder layer, in the middle of an encoder."""
+        for steps in self.options.values():
+            for kind in dict.fromkeys(step.kind for step in steps):
+                plain = [step for step in steps if step.kind == kind and len(step.places) == 1]
+                usual = min(plain, key=_unusual) if kind == "decoder.layer" else plain[len(plain) // 2]
+                yield Decision.of(usual)
 
     def allowed(self, decision: Decision) -> bool:
-        """Whether no rule forbids `decision`."""
-        placements = self.placements(decision, self.tokens // 2)
-        return forbidden(placements, REGISTRY.items(), self.graph.workload) is None
+        """Whether the steps are few enough and no rule forbids one of them or two together."""
+        return len(decision.steps) <= MOST_STEPS and self.gain(decision.steps) > 0
+
+    def gain(self, steps: Sequence[Step]) -> float:
+        """The product of the conflict table's discounts over all pairs of `steps`, in order of flow; 0 if forbidden."""
+        product = 1.0
+        for number, later in enumerate(steps):
+            for earlier in steps[:number]:
+                product *= self._relation(earlier, later)
+        return product
 
     def placements(self, decision: Decision, dropped: int) -> tuple[Placement, ...]:
-        """The placements that leave N - `dropped` tokens of the largest medium, others in proportion.
+        """The placements that leave N - `dropped` tokens of the largest medium, others in proportion."""
+        return placements_of(self.graph, decision, dropped)
 
-        A placement that would keep everything is left out.
+    def _relation(self, first: Step, second: Step) -> float:
+        """The discount of one pair, 0 where it is forbidden or the two cross on their way through one stream.
+
+        The table knows kinds of sites, so it is asked once for pairs that are alike.
         """
-        after_first = self.tokens - round(decision.share * dropped) if decision.first else self.tokens
-        keep = _fraction(after_first, self.tokens)
-        placements = _at_projector(self.graph, decision.first, keep) if decision.first and keep < 1 else ()
-        if decision.second is None or decision.layer is None:
-            return placements
-        arriving = self._arriving(decision.first, keep)
-        keep = _fraction(min(arriving, self.tokens - dropped), arriving)
-        if keep == 1:
-            return placements
-        return (*placements, *_at_decoder(self.graph, decision.second, decision.layer, keep))
+        scope = set(modalities_of(self.graph, first)) & set(modalities_of(self.graph, second))
+        if scope and first.end >= second.depth:
+            return 0.0
+        key = (first.method, first.kind, first.modality, second.method, second.kind, second.modality)
+        if key not in self._relations:
+            self._relations[key] = self._asked(Decision.of(first, second))
+        return self._relations[key]
 
-    def _arriving(self, first: str | None, keep: float) -> int:
-        """Tokens of the largest medium at the decoder; a pooled grid may differ from what was asked for."""
-        layout = max(self.graph.layouts.values(), key=lambda item: item.count)
-        return layout.count if first is None else create(first).count(layout, keep).count
+    def _asked(self, pair: Decision) -> float:
+        placed = self.placements(pair, self.tokens // 2)
+        if forbidden(placed, REGISTRY.items(), self.graph.workload) is not None:
+            return 0.0
+        return discount(placed, REGISTRY.items(), self.graph.workload)
 
 
-def _at_projector(graph: Graph, name: str, keep: float) -> tuple[Placement, ...]:
-    """`name` at the projector output of every modality that it takes."""
+def _places(graph: Graph) -> dict[str, tuple[str, ...]]:
+    """The graph's places by kind, in order of flow, at most `_MOST_LAYERS` of a kind."""
+    found: dict[str, list[str]] = {}
+    for site in graph.sites():
+        found.setdefault(site.kind, []).append(place_of(site))
+    return {kind: _spread(in_order(places)) for kind, places in found.items()}
+
+
+def _spread(places: tuple[str, ...]) -> tuple[str, ...]:
+    """At most `_MOST_LAYERS` of `places`, evenly; the first and the usual layer always."""
+    if len(places) <= _MOST_LAYERS:
+        return places
+    chosen = {round(i * (len(places) - 1) / (_MOST_LAYERS - 1)) for i in range(_MOST_LAYERS)}
+    chosen.add(min(range(len(places)), key=lambda i: abs((site_of(places[i]).layer or 0) - _USUAL_LAYER)))
+    return tuple(places[i] for i in sorted(chosen))
+
+
+def _options(graph: Graph, name: str, places: Mapping[str, tuple[str, ...]]) -> Iterator[Step]:
+    """The steps of one pass, in order of flow; layers of one kind are alike, so the first is tried for all."""
     cls = REGISTRY.get(name)
     taken = [modality for modality in graph.layouts if modality in cls.modalities]
-    return tuple(Placement(name, f"{modality}.projector.output", keep) for modality in taken)
+    scopes: list[str | None] = [None] if len(taken) < 2 else [None, *taken]
+    for kind in (kind for kind in places if kind in cls.sites and taken):
+        for scope in scopes:
+            if _fits(graph, Step(name, places[kind][:1], scope)):
+                yield from (Step(name, chosen, scope) for chosen in _choices(places[kind], scheduled=cls.query_aware))
 
 
-def _at_decoder(graph: Graph, name: str, layer: int, keep: float) -> tuple[Placement, ...]:
-    """`name` at a decoder layer, on the modalities that it takes."""
-    cls = REGISTRY.get(name)
-    taken = tuple(modality for modality in graph.layouts if modality in cls.modalities)
-    scope = None if len(taken) == len(graph.layouts) else taken
-    return (Placement(name, f"decoder.layers.{layer}", keep, modality=scope),) if taken else ()
+def _choices(places: tuple[str, ...], *, scheduled: bool) -> Iterator[tuple[str, ...]]:
+    """Each place alone; for passes that read the text, which deeper layers know better, in two and three stages too."""
+    strides = (0, max(1, len(places) // 2), max(1, round(len(places) / 3))) if scheduled and len(places) > 2 else (0,)
+    for start in range(len(places)):
+        for stages, stride in enumerate(strides, start=1):
+            if start + (stages - 1) * stride < len(places):
+                yield tuple(places[start + i * stride] for i in range(stages))
 
 
-def _fits(graph: Graph, placements: tuple[Placement, ...]) -> bool:
-    """Whether the runtime can place them and no rule forbids them."""
+def _fits(graph: Graph, step: Step) -> bool:
+    """Whether the runtime can place it and no rule forbids it."""
     try:
-        resolve(graph, placements)
+        placed = placements_of(graph, Decision.of(step), largest(graph) // 2)
+        resolve(graph, placed)
     except BadInput:
         return False
-    return bool(placements) and forbidden(placements, REGISTRY.items(), graph.workload) is None
+    return bool(placed) and forbidden(placed, REGISTRY.items(), graph.workload) is None
 
 
-def _fraction(count: int, total: int) -> float:
-    """The shortest decimal fraction that keeps `count` of `total`."""
-    for digits in range(2, 9):
-        keep = round(count / total, digits)
-        if 0 < keep <= 1 and kept_count(total, keep) == count:
-            return keep
-    return count / total
+def _unusual(step: Step) -> tuple[int, int]:
+    layer = site_of(step.places[0]).layer or 0
+    return abs(layer - _USUAL_LAYER), layer

@@ -21,10 +21,11 @@ def budget_not_met(solver: Solver, floor: Solution) -> BudgetNotMet:
     value, base = figure(floor.prediction, budget.figure), figure(solver.baseline, budget.figure)
     heaviest = max(floor.prediction.stages, key=lambda stage: stage.ms)
     relative = f" ({100 * value / base:.1f} % of the uncompressed model's {shown(budget, base)})"
+    bound, mend = ("ceiling", "lower the limit below") if budget.at_least else ("floor", "raise the limit above")
     return BudgetNotMet(
-        f"{budget} cannot be held: its floor is {shown(budget, value)}{relative}, with one token of "
+        f"{budget} cannot be held: its {bound} is {shown(budget, value)}{relative}, with one token of "
         f"{solver.space.tokens} left and {heaviest.name} taking {heaviest.ms:.1f} of {floor.prediction.ttft_ms:.1f} ms "
-        f"to the first token; the nearest plan is {label(floor)} (ask for nearest, or raise the limit above its floor)."
+        f"to the first token; the nearest plan is {label(floor)} (ask for nearest, or {mend} its {bound})."
     )
 
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..ir.budget import Budget
 from ..ir.plan import Plan
+from ..ir.workload import Workload
 from ..runtime import compare, ratio
+from .decision import Decision
 from .search import Evaluated
 from .solver import Solution, Solver
-from .space import Decision
 
 if TYPE_CHECKING:
     from ..runtime import Figures
@@ -21,7 +22,7 @@ SLACK = 0.07
 
 _CORRECTIONS = 4
 _PLAIN = "plain"
-_TIMED = ("ttft", "tpot", "latency")
+_DECODED = ("tpot", "latency", "throughput")
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,15 @@ class Finalist:
 
 
 def finalists(ranked: Sequence[Evaluated], *, best: int = 3, singles: int = 2) -> list[Decision]:
-    """The best decisions, no two with the same passes, and the best single passes among them or added."""
+    """The best decisions, no two with the same passes at like sites, and the best single passes beside them."""
     chosen: list[Decision] = []
     for wanted, pool in ((best, ranked), (singles, [e for e in ranked if e.solution.decision.is_single])):
-        kinds: set[tuple[str | None, str | None]] = set()
+        kinds: set[tuple[tuple[str, str], ...]] = set()
         for item in pool:
             decision = item.solution.decision
-            if (decision.first, decision.second) not in kinds and len(kinds) < wanted:
-                kinds.add((decision.first, decision.second))
+            kind = tuple((step.method, step.kind) for step in decision.steps)
+            if kind not in kinds and len(kinds) < wanted:
+                kinds.add(kind)
                 chosen.append(decision)
     return list(dict.fromkeys(chosen))
 
@@ -98,16 +100,17 @@ def predicted(solver: Solver, candidates: Sequence[Solution]) -> list[Finalist]:
     return [Finalist(s, None, _worst(solver, s, None)) for s in candidates]
 
 
-def excess(budget: Budget, timing: Timing, new_tokens: int) -> float | None:
-    """How far past `budget` the measured figure is, relative; None where it is not timed.
+def excess(budget: Budget, timing: Timing, workload: Workload) -> float | None:
+    """How far past `budget` the measured figure is, relative; None where it was not measured.
 
     Relative limits on TTFT are compared with the ratio paired by round, which drift of the machine leaves alone.
     """
-    value, base = (_value(budget.figure, figures, new_tokens) for figures in (timing.plan, timing.plain))
+    value, base = (_value(budget.figure, figures, workload) for figures in (timing.plan, timing.plain))
     if value is None or base is None:
         return None
     relative = ratio(timing.plan, timing.plain).median if budget.figure == "ttft" else value / base
-    return relative / budget.limit - 1 if budget.relative else value / budget.limit - 1
+    found = relative if budget.relative else value
+    return budget.limit / found - 1 if budget.at_least else found / budget.limit - 1
 
 
 def _timed(
@@ -115,18 +118,25 @@ def _timed(
 ) -> list[Finalist]:
     plans: dict[str, Plan | None] = {str(i): Plan.of(*s.placements) for i, s in enumerate(solutions)}
     plans[_PLAIN] = None
-    new_tokens = _steps(solver) if any(b.figure in ("tpot", "latency") for b in solver.budgets) else 0
+    work = solver.space.graph.workload
+    new_tokens = _steps(work) if any(b.figure in _DECODED for b in solver.budgets) else 0
     figures = compare(model, inputs, plans, rounds=rounds, new_tokens=new_tokens)
     timings = [Timing(figures[str(i)], figures[_PLAIN]) for i in range(len(solutions))]
     return [Finalist(s, t, _worst(solver, s, t)) for s, t in zip(solutions, timings, strict=True)]
 
 
 def _worst(solver: Solver, solution: Solution, timing: Timing | None) -> float:
-    """The largest excess over all budgets; figures that are not timed count as predicted."""
+    """The largest excess over all budgets; figures that were not measured count as predicted.
+
+    Memory must hold both ways: measured is one prefill, predicted counts answers and other requests too.
+    """
     found = [-1.0]
     for budget in solver.budgets:
-        timed = None if timing is None else excess(budget, timing, _steps(solver))
-        found.append(solver.excess(solution.prediction, budget) if timed is None else timed)
+        measured = None if timing is None else excess(budget, timing, solver.space.graph.workload)
+        if measured is None or budget.figure == "memory":
+            found.append(solver.excess(solution.prediction, budget))
+        if measured is not None:
+            found.append(measured)
     return max(found)
 
 
@@ -140,21 +150,29 @@ def _corrected(solver: Solver, item: Finalist, slack: float) -> Solution | None:
 
 
 def _correction(solver: Solver, item: Finalist, budget: Budget) -> float | None:
-    """Measured over predicted excess of the figure past its limit; None where it is not timed."""
-    found = None if item.timing is None else excess(budget, item.timing, _steps(solver))
-    return None if found is None else (1 + found) / (1 + solver.excess(item.solution.prediction, budget))
+    """Measured over predicted value of the budget's figure; None where it is not timed."""
+    found = None if item.timing is None else excess(budget, item.timing, solver.space.graph.workload)
+    if found is None or budget.figure == "memory":  # bytes follow from the counts, which no clock corrects
+        return None
+    factor = (1 + found) / (1 + solver.excess(item.solution.prediction, budget))
+    return 1 / factor if budget.at_least else factor
 
 
-def _value(name: str, figures: Figures, new_tokens: int) -> float | None:
+def _value(name: str, figures: Figures, work: Workload) -> float | None:
     if name == "ttft":
         return figures.ttft_ms
-    if name not in _TIMED or figures.tpot_ms is None:
+    if name == "memory":
+        return figures.peak_bytes
+    if name not in _DECODED or figures.tpot_ms is None:
         return None
-    return figures.tpot_ms if name == "tpot" else figures.ttft_ms + max(new_tokens - 1, 0) * figures.tpot_ms
+    latency = figures.ttft_ms + (_steps(work) - 1) * figures.tpot_ms
+    if name == "throughput":  # several requests in flight share decode steps, which one alone cannot show
+        return 1e3 * work.batch / latency if work.concurrency == 1 else None
+    return figures.tpot_ms if name == "tpot" else latency
 
 
-def _steps(solver: Solver) -> int:
-    return max(2, solver.space.graph.workload.new_tokens)
+def _steps(work: Workload) -> int:
+    return max(2, work.new_tokens)
 
 
 def _better(new: Finalist, old: Finalist, *, aim: float) -> bool:

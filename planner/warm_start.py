@@ -1,92 +1,109 @@
-"""What the search tries first: every pass alone, then the pairs that promise most where arithmetic puts them."""
+"""What the study begins with: the best single passes, then the combinations that promise most."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from ..passes import REGISTRY
-from .conflicts import discount
+from .decision import Decision
+from .judge import Judge
+from .narrowing import Narrowed, narrow, remaining_after
+from .screening import Profile, Progress, Screen, screened
 from .solver import Solution, Solver
-from .space import Decision
+from .surrogate import Surrogate
 
-PAIRS = 6
-"""Pairs that are queued after the single passes."""
+if TYPE_CHECKING:
+    import optuna
 
-_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
-_LAYERS = 8
+COMBINATIONS = (8, 4)
+"""Combinations that are tried after the single passes, and again once the first ones have been measured."""
 
-
-@dataclass(frozen=True)
-class Spot:
-    """Where a pair acts: the decoder layer of its second pass, and its share between what is reachable and 1."""
-
-    layer: int
-    share: float
+_PROFILE, _ROUNDS, _CONSIDERED = "profile", "combined", "considered"
 
 
-def analytic_spot(solver: Solver) -> Spot | None:
-    """The layer and share that keep most of the early tokens at the budget, by arithmetic alone; None if none can.
-
-    Maximises sum over decoder layers of (1 - l/D) log(tokens at layer l): tokens matter less the deeper the layer, and
-    each halving costs alike. A heuristic that only says where the search begins.
-    """
-    space = solver.space
-    stride = max(1, math.ceil(len(space.layers) / _LAYERS))
-    if not space.first or not space.second:
-        return None
-    best: tuple[float, Spot] | None = None
-    for layer, share in product(space.layers[::stride], _SHARES):
-        decision = placed_at(solver, space.first[-1], space.second[-1], Spot(layer, share))
-        found = None if decision is None else solver.solve(decision)
-        if found is not None and found.feasible:
-            worth = _kept_early(solver, found)
-            best = (worth, Spot(layer, share)) if best is None or worth > best[0] else best
-    return None if best is None else best[1]
-
-
-def placed_at(solver: Solver, first: str, second: str, spot: Spot) -> Decision | None:
-    """The pair at `spot`; None where no share reaches the budgets."""
-    least = solver.least_share(first, second, spot.layer)
-    return None if least is None else Decision(first, second, spot.layer, least + spot.share * (1 - least))
-
-
-def promising_pairs(solver: Solver, singles: Mapping[Decision, float]) -> list[tuple[str, str]]:
-    """Pairs of a projector and a decoder pass, best expectation first.
-
-    With loss = -log(value) growing as the square of what a pass drops, two passes that each drop half lose
-    (a + b) / 4; the gain over the better one alone is multiplied by the conflict table's discount.
+class WarmStart:
+    """Screens single passes once for a study, and proposes what to measure first.
 
     Args:
-        singles: measured value of each pass alone at the budget.
+        solver: solves decisions. judge: measures them. study: keeps the profile of single passes.
+        sensitivity: what earlier searches of the same model and samples measured of single passes, to be reused and
+            added to.
+        progress: called with (what, done, total).
     """
-    losses = {decision: -math.log(max(value, 1e-9)) for decision, value in singles.items()}
-    first = {d.first: loss for d, loss in losses.items() if d.second is None and d.first}
-    second = {d.second: (loss, d) for d, loss in losses.items() if d.first is None and d.second}
-    expected = []
-    for (early, a), (late, (b, decision)) in product(first.items(), second.items()):
-        pair = Decision(early, late, decision.layer, 0.5)
-        if solver.space.allowed(pair):
-            gain = min(a, b) - (a + b) / 4
-            expected.append((min(a, b) - _discount(solver, pair) * gain, early, late))
-    return [(early, late) for _, early, late in sorted(expected)]
 
+    def __init__(
+        self,
+        solver: Solver,
+        judge: Judge,
+        study: optuna.Study,
+        *,
+        sensitivity: Profile | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.solver = solver
+        self.judge = judge
+        self.study = study
+        self.sensitivity: Profile = {} if sensitivity is None else sensitivity
+        self.progress = progress
+        self.narrowed: Narrowed | None = None
+        self._screen: Screen | None = None
+        self._first: list[Decision] | None = None
 
-def queue(spot: Spot | None, pairs: Sequence[tuple[str, str]]) -> list[dict[str, object]]:
-    """Trial parameters for the first `PAIRS` of `pairs` at `spot`."""
-    if spot is None:
-        return []
-    return [{"first": a, "second": b, "layer": spot.layer, "share": spot.share} for a, b in pairs[:PAIRS]]
+    @property
+    def screen(self) -> Screen:
+        """Every pass alone on few samples."""
+        if self._screen is None:
+            profile = self.sensitivity
+            profile.update(self.study.user_attrs.get(_PROFILE, {}))
+            try:
+                self._screen = screened(self.solver, self.judge, profile=profile, progress=self.progress)
+            finally:
+                if profile != self.study.user_attrs.get(_PROFILE):
+                    self.study.set_user_attr(_PROFILE, profile)
+        return self._screen
 
+    @property
+    def first(self) -> list[Decision]:
+        """The single passes that are measured on all samples before anything else."""
+        if self._first is None:
+            self._first = self.screen.first(self.solver)
+        return self._first
 
-def _discount(solver: Solver, pair: Decision) -> float:
-    placements = solver.space.placements(pair, solver.space.tokens // 2)
-    return discount(placements, REGISTRY.items(), solver.space.graph.workload)
+    def due(self, done: int) -> bool:
+        """Whether combinations are to be proposed after `done` trials.
 
+        That is when the single passes are measured, and again when the first combinations have shown how passes
+        interact; the study remembers it, so that of several workers one proposes.
+        """
+        rounds = self._rounds
+        return rounds < len(COMBINATIONS) and done >= len(self.first) + sum(COMBINATIONS[:rounds])
 
-def _kept_early(solver: Solver, solution: Solution) -> float:
-    tokens = solver.resolved(solution.placements).cached_tokens()
-    depth = len(tokens)
-    return sum((1 - layer / depth) * math.log(count) for layer, count in enumerate(tokens))
+    def combinations(self, measured: Iterable[tuple[Solution, float]]) -> tuple[Decision, ...]:
+        """The combinations that promise most, some more in each round.
+
+        Args:
+            measured: what the study knows, with its value; it corrects what is expected of pairs of passes.
+        """
+        rounds = self._rounds + 1
+        self.study.set_user_attr(_ROUNDS, rounds)
+        count = sum(COMBINATIONS[:rounds])
+        self.narrowed = narrow(self.solver, self._learned(measured), self.screen.mixable(), count=count)
+        self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
+        return self.narrowed.best
+
+    @property
+    def considered(self) -> int:
+        """Plans that the cost model was asked about in the study's narrowings: combinations, each at every count."""
+        return int(self.study.user_attrs.get(_CONSIDERED, 0))
+
+    @property
+    def _rounds(self) -> int:
+        return int(self.study.user_attrs.get(_ROUNDS, 0))
+
+    def _learned(self, measured: Iterable[tuple[Solution, float]]) -> Surrogate:
+        surrogate = self.screen.surrogate
+        for solution, value in measured:
+            part = solution.dropped / self.solver.space.tokens
+            if len(solution.decision.steps) > 1:
+                surrogate.learn(solution.decision, remaining_after(solution.decision, part), value)
+        return surrogate

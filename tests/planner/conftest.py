@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import foveate
-from foveate.cost_models import Prediction, StageCost
+from foveate.cost_models import CostModel, DeviceProfile, Prediction, StageCost, load_profile
 from foveate.ir.graph import Graph
 from foveate.ir.plan import Plan
 from foveate.planner.fidelity import Fidelity
@@ -21,11 +21,12 @@ from foveate.planner.search import Search
 from foveate.planner.solver import Solver
 from foveate.planner.space import Space
 from foveate.planner.study import open_study
+from foveate.testbed import checkpoint_path
 
 IMAGE_TOKEN, END, PAD, SIDE = 5, 2, 0, 56
 
 FEW = ("divprune", "fastervlm", "fastv")
-"""Enough passes for a search to choose from; with the baselines, each alone takes nine trials."""
+"""Enough passes for a search to choose from, beside the baselines."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +168,36 @@ def known_judge() -> type[KnownJudge]:
     return KnownJudge
 
 
+@pytest.fixture(scope="session")
+def testbed_graph() -> Graph:
+    """The image testbed's configuration: large enough that a device profile's figures can be planned with."""
+    return foveate.trace(checkpoint_path("image"), "image=1x224x224,text=16,new=4")
+
+
+class RememberingCost(CostModel):
+    """A real cost model that many tests ask about the same plans."""
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        super().__init__(profile)
+        self.known: dict[object, Prediction] = {}
+
+    def predict(self, graph: Graph) -> Prediction:
+        key = tuple(
+            (item.placement.method, item.placement.site, item.tokens_in, item.tokens_out) for item in graph.placed
+        )
+        if key not in self.known:
+            self.known[key] = super().predict(graph)
+        return self.known[key]
+
+
+@pytest.fixture(scope="session")
+def real_cost() -> CostModel:
+    return RememberingCost(load_profile("generic-cpu"))
+
+
 @pytest.fixture
-def make_search(graph: Graph) -> Callable[..., Search]:
-    """A search over the graph with the known judge: milliseconds a trial."""
+def make_search(testbed_graph: Graph, real_cost: CostModel) -> Callable[..., Search]:
+    """A search on a real cost model with the known judge: milliseconds a trial."""
 
     def make(
         budgets: Sequence[foveate.ir.budget.Budget],
@@ -178,9 +206,10 @@ def make_search(graph: Graph) -> Callable[..., Search]:
         place: str | None = None,
         harm: dict[str, float] | None = None,
         floor: float | None = None,
+        kind: str = "tpe",
     ) -> Search:
-        solver = Solver(Space.of(graph, FEW), TokenCost(), budgets)
-        study = open_study(place, question={"seed": seed})
-        return Search(solver, KnownJudge(harm or {}), study, seed=seed, floor=floor)
+        solver = Solver(Space.of(testbed_graph, FEW), real_cost, budgets)
+        study = open_study(place, question={"seed": seed}, kind=kind)
+        return Search(solver, KnownJudge(harm or {}), study, seed=seed, floor=floor, kind=kind)
 
     return make

@@ -12,6 +12,7 @@ import torch
 from foveate.common.errors import BadInput
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
+from foveate.planner.features import acts_after_encoder
 from foveate.planner.fidelity import Reference, bootstrap_mean, measure_fidelity
 from foveate.planner.judge import FidelityJudge
 from foveate.planner.samples import CalibrationSample
@@ -177,3 +178,52 @@ def test_task_accuracy_needs_answers(model: Any, samples: list[CalibrationSample
         measure_task(model, samples, None, text=str)
     with pytest.raises(BadInput, match="at least one"):
         Reference.of(model, [])
+
+
+class Encoder:
+    """Counts how often the vision tower runs."""
+
+    def __init__(self, model: Any) -> None:
+        self.runs = 0
+        self.hook = model.model.vision_tower.register_forward_hook(self.ran)
+
+    def ran(self, *_: Any) -> None:
+        self.runs += 1
+
+
+@pytest.mark.parametrize("plan", [None, UNIFORM, FASTV])
+def test_kept_encoder_outputs_change_nothing(model: Any, samples: list[CalibrationSample], plan: Plan | None) -> None:
+    reference = Reference.of(model, samples, batch_size=4)
+    again = [measure_fidelity(model, samples, plan, reference=reference) for _ in range(2)]
+    reference.features._kept.clear()
+    reference.features._bytes = 1 << 60  # so that nothing is kept
+    fresh = measure_fidelity(model, samples, plan, reference=reference)
+    assert not reference.features._kept
+    for found in again:
+        assert (found.per_sample == fresh.per_sample).all()
+
+
+def test_the_encoder_runs_once_for_all_plans_behind_it(model: Any, samples: list[CalibrationSample]) -> None:
+    own = model.model.get_image_features
+    encoder = Encoder(model)
+    try:
+        reference = Reference.of(model, samples, batch_size=4)
+        once = encoder.runs
+        for plan in (UNIFORM, FASTV, None):
+            measure_fidelity(model, samples, plan, reference=reference)
+        assert once == len(reference.batches)
+        assert encoder.runs == once
+        measure_fidelity(
+            model, samples, Plan.of(Placement("fastervlm", "image.projector.output", 0.5)), reference=reference
+        )
+        assert encoder.runs == 2 * once  # it reads the encoder's attention
+    finally:
+        encoder.hook.remove()
+    assert model.model.get_image_features == own
+
+
+def test_which_plans_leave_the_encoder_alone() -> None:
+    assert acts_after_encoder(None)
+    assert acts_after_encoder(UNIFORM)
+    assert not acts_after_encoder(Plan.of(Placement("fastervlm", "image.projector.output", 0.5)))
+    assert not acts_after_encoder(Plan.of(Placement("uniform", "image.encoder.layers.1", 0.5)))

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foveate.planner.decision import Decision
 from foveate.planner.fidelity import Fidelity
 from foveate.planner.job import Choice, best_choice
-from foveate.planner.space import Decision
 
-SINGLE, OTHER, PAIR = Decision("fastervlm"), Decision("random"), Decision("fastervlm", "fastv", 2, 0.5)
+EARLY, LATE = ("fastervlm", "projector.output"), ("fastv", "decoder.layers.2")
+SINGLE, OTHER, PAIR = Decision.of(EARLY), Decision.of(("random", "projector.output")), Decision.of(EARLY, LATE)
 
 
 def choice(decision: Decision, per_sample: np.ndarray, *, ttft: float = 10.0) -> Choice:

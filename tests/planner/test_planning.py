@@ -73,7 +73,7 @@ def test_the_same_seed_gives_the_same_file(unmeasured: Any) -> None:
 def test_the_runners_up_are_explained(unmeasured: Any, tmp_path: Path) -> None:
     place = str(tmp_path / "study.db")
     text = explain(unmeasured(study=place))
-    assert "Best of the search on calibration samples:" in text
+    assert "Best of what was not chosen" in text
 
 
 def test_an_impossible_budget_is_explained(unmeasured: Any) -> None:
@@ -115,7 +115,7 @@ def test_a_task_can_be_the_judge(unmeasured: Any, samples: list[CalibrationSampl
 
 
 def test_what_is_missing_is_said(unmeasured: Any, model: Any, graph: Graph) -> None:
-    with pytest.raises(BadInput, match="needs a live model"):
+    with pytest.raises(BadInput, match="cannot trace a Graph"):
         foveate.plan(graph, budget=BUDGET, device="generic-cpu")
     with pytest.raises(BadInput, match="too few"):
         unmeasured(samples=None)

@@ -11,11 +11,13 @@ import pytest
 
 from foveate.common.errors import BadInput
 from foveate.ir.budget import Budget
+from foveate.ir.plan import Plan
+from foveate.planner.batch_solver import least_dropped
+from foveate.planner.decision import Decision
+from foveate.planner.front import FrontPoint, pareto
+from foveate.planner.proposal import parameters, proposed
 from foveate.planner.search import Search
-from foveate.planner.solver import Solver
-from foveate.planner.space import Decision, Space
 from foveate.planner.study import best_of, open_study
-from foveate.planner.warm_start import analytic_spot, placed_at, promising_pairs
 
 BUDGET = [Budget.parse("ttft<=60%")]
 HARM = {"divprune": 0.2, "fastv": 0.15, "fastervlm": 0.5}
@@ -67,34 +69,123 @@ def test_an_interrupted_trial_is_done_again(make_search: Callable[..., Search], 
     search.judge.judge = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         search.run(26)
-    assert search.ended == 3
     again = make_search(BUDGET, place=place, harm=HARM)
     assert best(again, 26) == best(make_search(BUDGET, harm=HARM), 26)
     assert again.ended == 26
 
 
-def test_every_single_pass_is_measured_first(make_search: Callable[..., Search]) -> None:
+def test_a_screening_that_was_interrupted_goes_on(make_search: Callable[..., Search], tmp_path: Path) -> None:
+    place = str(tmp_path / "study.db")
+    search = make_search(BUDGET, place=place, harm=HARM)
+    judge, calls = search.judge.judge, []
+
+    def interrupted(plan: Any, **options: Any) -> Any:
+        calls.append(plan)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return judge(plan, **options)
+
+    search.judge.judge = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        search.run(26)
+    again = make_search(BUDGET, place=place, harm=HARM)
+    seen: list[Any] = []
+    asked = again.judge.judge
+    again.judge.judge = lambda plan, **options: seen.append(plan) or asked(plan, **options)  # type: ignore[method-assign]
+    assert again.screen.points
+    whole = make_search(BUDGET, harm=HARM)
+    assert again.screen == whole.screen
+    assert not {str(plan.placements) for plan in calls[:3]} & {str(plan.placements) for plan in seen}
+
+
+def test_the_study_starts_with_the_best_singles_and_every_baseline(make_search: Callable[..., Search]) -> None:
     search = make_search(BUDGET, harm=HARM)
-    search.run(len(search.singles))
-    tried = {e.solution.decision for e in search.ranked()}
-    assert tried == set(search.singles)
+    search.run(len(search.first))
+    tried = [Decision.from_data(t.user_attrs["decision"]) for t in search.study.trials]
+    assert tried == search.first
+    assert all(decision.is_single for decision in tried)
+    assert {"random", "uniform", "pool"} <= {decision.methods[0] for decision in tried}
+    assert search.first[0].methods == ("fastv",)
+
+
+def test_combinations_are_queued_when_the_singles_are_done(make_search: Callable[..., Search]) -> None:
+    search = make_search(BUDGET, harm=HARM)
+    search.run(len(search.first) + 8)
+    assert search.narrowed is not None
+    assert search.narrowed.considered > 10_000
+    trials = search.study.trials[len(search.first) :]
+    tried = {tuple(Decision.from_data(t.user_attrs["decision"]).steps) for t in trials if "decision" in t.user_attrs}
+    assert tried == {decision.steps for decision in search.narrowed.best}
+
+
+def test_passes_that_a_model_refuses_together_do_not_stop_the_search(make_search: Callable[..., Search]) -> None:
+    search = make_search(BUDGET, harm=HARM)
+    judge = search.judge.judge
+
+    def refusing(plan: Any, **options: Any) -> Any:
+        if len({placement.method for placement in plan.placements}) > 1:
+            raise BadInput("these two do not go together")
+        return judge(plan, **options)
+
+    search.judge.judge = refusing  # type: ignore[method-assign]
+    ranked = search.run(len(search.first) + 8)
+    assert ranked
+    assert all(item.solution.decision.is_single for item in ranked)
+    assert "these two do not go together" in {t.user_attrs.get("refused") for t in search.study.trials}
+
+
+@pytest.mark.parametrize("kind", ["tpe", "nsga2", "random"])
+def test_every_sampler_is_repeatable(make_search: Callable[..., Search], kind: str) -> None:
+    first, second = (make_search(BUDGET, harm=HARM, kind=kind) for _ in range(2))
+    assert best(first, 24) == best(second, 24)
+    assert [t.params for t in first.study.trials] == [t.params for t in second.study.trials]
+
+
+def test_two_objectives_leave_a_front(make_search: Callable[..., Search]) -> None:
+    search = make_search(BUDGET, harm=HARM, kind="nsga2")
+    search.run(40)
+    front = search.front()
+    assert len(front) >= 3
+    assert [p.ttft for p in front] == sorted(p.ttft for p in front)
+    assert [p.value for p in front] == sorted(p.value for p in front)
+    held = [t for t in search.study.best_trials if t.user_attrs.get("violation", 1) <= 0]
+    assert {p.placements for p in front} == {t.user_attrs["key"] for t in held}
+
+
+def test_the_front_leaves_out_what_is_beaten() -> None:
+    points = [
+        FrontPoint("a", 0.5, 0.9),
+        FrontPoint("b", 0.5, 0.8),
+        FrontPoint("c", 0.7, 0.9),
+        FrontPoint("d", 0.8, 0.95),
+    ]
+    assert [p.placements for p in pareto(points)] == ["a", "d"]
+
+
+def test_parameters_stand_for_their_decision(make_search: Callable[..., Search]) -> None:
+    space = make_search(BUDGET).solver.space
+    decisions = [Decision.of(step) for step in space.steps]
+    decisions.append(Decision.of(space.options["divprune"][0], space.options["fastv"][-1], shares=(0.6, 0.4)))
+    for decision in decisions:
+        trial: Any = optuna.trial.FixedTrial(parameters(decision, space))
+        found = proposed(trial, space)
+        assert found.steps == decision.steps
+        assert found.shares == pytest.approx(decision.shares)
 
 
 def test_the_search_is_nearly_as_good_as_trying_everything(make_search: Callable[..., Search]) -> None:
     search = make_search(BUDGET, harm=HARM)
-    solver, judge = search.solver, search.judge
-    shares = [i / 16 for i in range(1, 16)]
-    decisions = [*search.singles]
-    decisions += [Decision(None, b, k, 0.0) for b in solver.space.second for k in solver.space.layers]
-    decisions += [
-        Decision(a, b, k, s) for a in solver.space.first for b in solver.space.second for k in (1, 2, 3) for s in shares
-    ]
-    solved = [s for d in decisions if solver.space.allowed(d) and (s := solver.solve(d)).feasible]
-    from foveate.ir.plan import Plan
-
+    solver, judge, steps = search.solver, search.judge, search.solver.space.steps
+    early = [step for step in steps if step.kind == "projector.output"]
+    late = [step for step in steps if step.kind == "decoder.layer" and len(step.places) == 1]
+    shares = (0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9)
+    decisions = [Decision.of(a, b, shares=(share, 1 - share)) for a in early for b in late for share in shares]
+    dropped = least_dropped(solver, [d for d in decisions if solver.space.allowed(d)])
+    solved = [solver.solution(decision, count) for decision, count in dropped.items()]
+    solved += [s for step in (*early, *late) if (s := solver.solve(Decision.of(step))).feasible]
     values = [found.value for s in solved if (found := judge.judge(Plan.of(*s.placements))) is not None]
     assert len(values) > 500
-    assert best(make_search(BUDGET, harm=HARM), 50)[1] >= 0.99 * max(values)
+    assert best(make_search(BUDGET, harm=HARM), 40)[1] >= 0.99 * max(values)
 
 
 def test_results_hold_the_budget(make_search: Callable[..., Search]) -> None:
@@ -116,9 +207,9 @@ def test_the_inverse_goal_takes_the_lowest_ttft_above_the_floor(make_search: Cal
 
 def test_hopeless_trials_are_given_up_but_queued_ones_never(make_search: Callable[..., Search]) -> None:
     search = make_search(BUDGET, harm={**HARM, "pool": 40.0, "random": 40.0, "uniform": 40.0})
-    search.run(60)
+    search.run(45)
     states = [t.state for t in search.study.trials]
-    queued = len(search.singles)
+    queued = len(search.first) + 12
     assert optuna.trial.TrialState.PRUNED not in states[:queued]
     assert optuna.trial.TrialState.PRUNED in states[queued:]
 
@@ -137,20 +228,3 @@ def test_a_place_that_holds_no_study_is_refused(tmp_path: Path) -> None:
         open_study(str(place), question={})
     with pytest.raises(BadInput, match="cannot be read"):
         best_of(str(tmp_path / "nowhere" / "study.db"), 3)
-
-
-def test_pairs_that_conflict_are_tried_later(graph: Any, token_cost: Any) -> None:
-    """Two pairs whose passes measured the same differ by the table's discount alone."""
-    solver = Solver(Space.of(graph), token_cost(), BUDGET)
-    firsts = {Decision(first=name): 0.9 for name in ("divprune", "fastervlm")}
-    pairs = promising_pairs(solver, {**firsts, Decision(None, "fastv", 2, 0.0): 0.9})
-    assert pairs == [("divprune", "fastv"), ("fastervlm", "fastv")]
-
-
-def test_the_analytic_spot_reaches_the_budget(graph: Any, token_cost: Any) -> None:
-    solver = Solver(Space.of(graph), token_cost(), BUDGET)
-    spot = analytic_spot(solver)
-    assert spot is not None
-    decision = placed_at(solver, "uniform", "fastv", spot)
-    assert decision is not None
-    assert solver.solve(decision).feasible

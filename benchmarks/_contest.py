@@ -1,0 +1,87 @@
+"""A plan and its rivals at one latency: who takes part, how their times are matched, and how they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from foveate.common.timing import Interval
+from foveate.ir.budget import Budget
+from foveate.ir.plan import Plan
+from foveate.planner.decision import Decision
+from foveate.planner.search import Search
+from foveate.planner.solver import Solver
+from foveate.planner.verify import settle
+from foveate.runtime import compare, ratio
+from foveate.testbed.evaluate import paired_bootstrap
+
+SAME_LATENCY = 0.03
+BASELINES = ("random", "pool", "downsample")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A plan at one budget: its TTFT as a part of the uncompressed model's, and its held-out answers."""
+
+    name: str
+    plan: Plan
+    ratio: Interval
+    correct: tuple[bool, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the held-out questions answered right."""
+        return sum(self.correct) / len(self.correct)
+
+    @property
+    def words(self) -> str:
+        """Its placements in words."""
+        return " + ".join(placement.label() for placement in self.plan.placements) or "nothing"
+
+
+def entrants(search: Search) -> dict[str, Decision]:
+    """The rivals of a plan, all chosen by what the search measured on calibration samples.
+
+    The best pass alone, each baseline where it is best, and the two best passes that go together, taken naively: each
+    at its own best place, with an equal share of the dropping.
+    """
+    singles = [item.solution.decision for item in search.ranked() if item.solution.decision.is_single]
+    able = [step for step in search.screen.ranked() if search.solver.solve(Decision.of(step)).feasible]
+    best = singles[0] if singles else Decision.of(able[0])
+    found = {"best single": best}
+    for name in BASELINES:
+        measured = [decision for decision in singles if decision.methods == (name,)]
+        measured += [Decision.of(step) for step in able if step.method == name]
+        if measured:
+            found[name] = measured[0]
+    steps = [decision.steps[0] for decision in singles] or able
+    pairs = (Decision.of(a, b) for a, b in combinations(steps, 2) if a.method != b.method)
+    naive = next((pair for pair in pairs if search.solver.space.allowed(pair)), None)
+    return found if naive is None else {**found, "two best": naive}
+
+
+def matched(
+    solver: Solver, plan: Plan, decisions: Mapping[str, Decision], model: Any, inputs: Mapping[str, Any], *, rounds: int
+) -> list[Rival]:
+    """The plan and its rivals, their counts settled on the plan's measured TTFT, then all timed in the same rounds.
+
+    A decision that cannot come that far down is left out.
+    """
+    first = compare(model, inputs, {"plain": None, "plan": plan}, rounds=rounds)
+    margin = SAME_LATENCY / 2
+    target = Budget("ttft", ratio(first["plan"], first["plain"]).median * (1 + margin), relative=True)
+    near = Solver(solver.space, solver.cost, [target], margin=margin)
+    solved = {name: near.solve(near.repaired(decision) or decision) for name, decision in decisions.items()}
+    able = {name: solution for name, solution in solved.items() if solution.feasible}
+    settled = settle(near, list(able.values()), model, inputs, rounds=rounds, slack=2 * margin)
+    plans = {name: Plan.of(*item.solution.placements) for name, item in zip(able, settled, strict=True)}
+    timed = compare(model, inputs, {"plain": None, "plan": plan, **plans}, rounds=2 * rounds - 1)
+    rivals = {"plan": plan, **plans}
+    return [Rival(name, each, ratio(timed[name], timed["plain"])) for name, each in rivals.items()]
+
+
+def gains(plan: Rival, others: Sequence[Rival], scenes: Sequence[int]) -> list[tuple[float, float, float]]:
+    """The plan's accuracy minus each other's with its 95 % interval, paired by question and resampled by scene."""
+    return [paired_bootstrap(plan.correct, other.correct, scenes) for other in others]

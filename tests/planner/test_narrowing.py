@@ -1,0 +1,127 @@
+"""Narrowing: counts solved for all combinations at once, against the solver one by one; and what they should lose."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from foveate.cost_models import CostModel, load_profile
+from foveate.ir.budget import Budget
+from foveate.ir.graph import Graph
+from foveate.planner import narrowing
+from foveate.planner.batch_solver import least_dropped
+from foveate.planner.decision import Decision, Step
+from foveate.planner.narrowing import narrow, remaining_after
+from foveate.planner.screening import screened
+from foveate.planner.solver import Solver
+from foveate.planner.space import Space
+from foveate.planner.surrogate import Curve, Point, Surrogate
+
+EARLY, LATE = Step("divprune", ("projector.output",)), Step("fastv", ("decoder.layers.2",))
+STAGED = Step("fastv", ("decoder.layers.1", "decoder.layers.3"))
+
+
+@pytest.fixture(scope="module")
+def solver(testbed_graph: Graph) -> Solver:
+    budgets = [Budget.parse("ttft<=60%")]
+    return Solver(Space.of(testbed_graph, ["divprune", "fastv"]), CostModel(load_profile("generic-cpu")), budgets)
+
+
+@pytest.fixture
+def even(solver: Solver) -> Surrogate:
+    """Every step loses the same alone."""
+    return Surrogate({step: Curve(1e-3, 2.0) for step in solver.space.steps})
+
+
+def test_counts_are_those_of_the_solver(solver: Solver) -> None:
+    decisions = [
+        Decision.of(EARLY, LATE, shares=(0.3, 0.7)),
+        Decision.of(EARLY, LATE, shares=(0.9, 0.1)),
+        Decision.of(EARLY, STAGED, shares=(0.5, 0.5)),
+        Decision.of(EARLY, ("random", "decoder.layers.1"), ("fastv", "decoder.layers.4"), shares=(0.4, 0.4, 0.2)),
+        Decision.of(("random", "decoder.layers.4"), ("fastv", "decoder.layers.5")),
+    ]
+    dropped = least_dropped(solver, decisions)
+    exact = {d: solution for d in decisions if (solution := solver.solve(d)).feasible}
+    assert list(dropped) == list(exact) == decisions[:-1]
+    assert list(dropped.values()) == pytest.approx([solution.dropped for solution in exact.values()], abs=2)
+
+
+def test_the_best_are_feasible_and_in_order(solver: Solver, even: Surrogate) -> None:
+    steps = [*solver.space.options["fastv"][:6], *solver.space.options["divprune"][-6:]]
+    found = narrow(solver, even, steps, count=10)
+    assert found.considered > 100_000
+    assert 0 < found.feasible < found.considered / solver.space.tokens
+    assert all(a <= b for a, b in pairwise(found.losses))
+    assert len({decision.steps for decision in found.best}) == 10
+    for decision in found.best:
+        assert solver.space.allowed(decision)
+        assert solver.solution(decision, solver.space.tokens - 1).feasible
+
+
+def test_expectations_are_discounted_by_the_table(solver: Solver, even: Surrogate, monkeypatch: Any) -> None:
+    decision = Decision.of(EARLY, LATE)
+    helpful = Surrogate({EARLY: Curve(1e-3, 3.0), LATE: Curve(5e-3, 1.0)})
+    alone = min(float(helpful.loss(Decision.of(s), [0.25])) for s in (EARLY, LATE))
+    monkeypatch.setattr(Space, "gain", lambda self, steps: 1.0)
+    undisturbed = narrowing._expected(solver, helpful, decision, 192)
+    monkeypatch.setattr(Space, "gain", lambda self, steps: 0.5)
+    discounted = narrowing._expected(solver, helpful, decision, 192)
+    assert undisturbed == pytest.approx(float(helpful.loss(decision, remaining_after(decision, 0.75))))
+    assert undisturbed < alone
+    assert discounted == pytest.approx((undisturbed + alone) / 2)
+
+
+def test_without_a_cost_model_nothing_is_narrowed(graph: Graph, token_cost: Any, even: Surrogate) -> None:
+    other = Solver(Space.of(graph), token_cost(), [Budget.parse("ttft<=60%")])
+    assert narrow(other, even, other.space.steps, count=3).best == ()
+
+
+def test_a_curve_goes_through_what_was_measured() -> None:
+    truth = Curve(0.01, 1.5)
+    points = [Point(r, float(np.exp(-truth.loss(r)))) for r in (0.05, 0.1, 0.2, 0.4, 0.7, 0.9)]
+    found = Curve.fit(points)
+    assert found.power == pytest.approx(1.5, abs=0.1)
+    assert found.loss(0.3) == pytest.approx(truth.loss(0.3), rel=0.2)
+    assert Curve.fit(points[:1]).power == pytest.approx(2.0)
+
+
+def test_a_combination_loses_what_its_steps_add_along_the_flow() -> None:
+    curves = {EARLY: Curve(0.02, 2.0), LATE: Curve(0.001, 1.0)}
+    both = float(Surrogate(curves).loss(Decision.of(EARLY, LATE), [0.5, 0.1]))
+    early, late = curves[EARLY], curves[LATE]
+    assert both == pytest.approx(float(early.loss(0.5) + late.loss(0.1) - late.loss(0.5)))
+
+
+def test_a_step_that_was_not_measured_takes_its_neighbours_curve() -> None:
+    near, far = Step("fastv", ("decoder.layers.2",)), Step("fastv", ("decoder.layers.9",))
+    surrogate = Surrogate({near: Curve(1.0, 1.0), far: Curve(2.0, 2.0)})
+    assert surrogate.curve(Step("fastv", ("decoder.layers.3",))) == Curve(1.0, 1.0)
+    assert surrogate.curve(EARLY) is None
+    assert np.isinf(surrogate.loss(Decision.of(EARLY), [0.5]))
+
+
+def test_measured_pairs_correct_what_is_expected_of_them() -> None:
+    surrogate = Surrogate({EARLY: Curve(0.01, 2.0), LATE: Curve(0.01, 2.0)})
+    pair = Decision.of(EARLY, LATE)
+    before = float(surrogate.loss(pair, [0.5, 0.2]))
+    for _ in range(50):
+        surrogate.learn(pair, [0.5, 0.2], float(np.exp(-3 * before)))
+    assert float(surrogate.loss(pair, [0.5, 0.2])) == pytest.approx(3 * before, rel=0.05)
+    assert surrogate.factor(["divprune"]) == 1.0
+
+
+def test_the_screen_ranks_passes_by_their_harm(solver: Solver, known_judge: Any) -> None:
+    harm = {"divprune": 0.05, "fastv": 4.0, "random": 8.0, "uniform": 8.0, "pool": 8.0, "downsample": 8.0}
+    screen = screened(solver, known_judge(harm), profile={})
+    assert screen.ranked()[0].method == "divprune"
+    firsts = [decision.methods[0] for decision in screen.first(solver)]
+    assert firsts[0] == "divprune"
+    assert {"random", "uniform", "pool"} <= set(firsts)
+    assert all(solver.solve(decision).feasible for decision in screen.first(solver))
+    twice = [step for step, points in screen.points.items() if len(points) == 2]
+    assert len(twice) >= len(screen.points) // 3
+    assert screen.ranked()[0] in twice
