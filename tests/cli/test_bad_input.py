@@ -121,16 +121,6 @@ def test_an_output_folder_that_is_missing_is_refused_before_the_work(foveate: Fo
     assert "does not exist" in result.sentence
 
 
-def test_a_model_that_is_not_the_testbed_needs_calibration_data(
-    foveate: Foveate, checkpoint: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "plan.yaml"
-    result = foveate("plan", checkpoint, "--budget", "ttft<=60%", "--device", "generic-cpu", "-o", output)
-    assert result.code == 2
-    assert "--calibration" in result.sentence
-    assert not output.exists()
-
-
 def test_usage_errors_are_one_sentence_with_code_2(foveate: Foveate) -> None:
     for arguments in (["tracee"], ["trace"], ["trace", "testbed", "--bogus"], ["bench", "testbed", "--rounds", "x"]):
         result = foveate(*arguments)
