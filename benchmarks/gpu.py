@@ -1,130 +1,152 @@
-"""Every Triton kernel against its torch reference on a GPU: the same results, and times side by side.
+"""Every Triton kernel and every emitted plan on this GPU, in one command.
 
-Without a GPU it runs at toy size in Triton's interpreter, which shows that the script works and no more.
+Kernels: against their torch references (the same results), torch.compile, and the bytes that they must move over the
+bandwidth measured. Models: time to the first token of LLaVA-1.5-7B and Qwen2.5-VL-7B shapes (bfloat16, random weights)
+plain, with a plan on eager passes, on the library's kernels, on emitted kernels, and native. Without a GPU all of it
+runs at toy size in Triton's interpreter, which shows that the script works and no more.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from shutil import which
 from typing import Any
 
-INTERPRETED = which("nvidia-smi") is None
-if INTERPRETED:  # before anything imports Triton
-    os.environ["TRITON_INTERPRET"] = "1"
+from _interpreted import DEVICE, INTERPRETED  # before anything imports Triton
 
-import torch  # noqa: E402
-from _table import Goal, arguments, finish, show  # noqa: E402
+# isort: split
+import numpy as np
+import torch
+from _gpu_models import Prefills, prefills
+from _gpu_pairs import Pair, Sizes, equal, pairs
+from _table import Goal, arguments, finish, show
 
-from foveate.common.timing import interleave, ratio_interval  # noqa: E402
-from foveate.kernels.max_min import cosine_distances  # noqa: E402
+from foveate.common.timing import interleave, ratio_interval
 
-DEVICE = "cpu" if INTERPRETED else "cuda"
 DTYPE = torch.float32 if INTERPRETED else torch.bfloat16
-# tokens, kept, width, heads, key heads, head size
-SIZES = ((19, 5, 16, 4, 2, 16),) if INTERPRETED else ((576, 64, 4096, 32, 32, 128), (2880, 320, 3584, 28, 4, 128))
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A kernel, its reference, and the arguments that both take."""
-
-    name: str
-    triton: Callable[..., Any]
-    torch: Callable[..., Any]
-    args: tuple[Any, ...]
-    options: dict[str, Any]
-
-    def ways(self) -> dict[str, Callable[[], Any]]:
-        """Both ways as calls without arguments."""
-        return {
-            "triton": partial(self.triton, *self.args, **self.options),
-            "torch": partial(self.torch, *self.args, **self.options),
-        }
-
-
-def pair(module: str, name: str, *args: Any, beside: str = "", label: str = "", **options: Any) -> Pair:
-    """`name`_triton of the kernel's file (that of the reference, or `beside`) and `name`_torch of the reference's."""
-    reference = import_module(f"foveate.kernels.{module}")
-    kernel = import_module(f"foveate.kernels.{beside or module}_triton")
-    return Pair(name + label, getattr(kernel, f"{name}_triton"), getattr(reference, f"{name}_torch"), args, options)
-
-
-def pairs(tokens: int, kept: int, width: int, heads: int, groups: int, size: int) -> Iterator[Pair]:
-    """All kernels at the sizes of one model."""
-    draws = torch.Generator(DEVICE).manual_seed(0)
-
-    def normal(*shape: int, dtype: torch.dtype = DTYPE) -> torch.Tensor:
-        return torch.randn(*shape, generator=draws, device=DEVICE).to(dtype)
-
-    features, scores = normal(1, tokens, width), normal(1, tokens, dtype=torch.float32)
-    query, key = normal(1, heads, tokens, size), normal(1, groups, tokens, size)
-    places = torch.arange(tokens, device=DEVICE)[None]
-    yield pair("compaction", "compact_top_k", scores, features, count=kept, positions=places, sizes=scores)
-    distance = cosine_distances(features)
-    distance.diagonal(dim1=-2, dim2=-1).fill_(float("-inf"))
-    yield pair("max_min", "farthest_first", distance, places[:, 0], count=kept)
-    yield pair("dpp", "dpp_greedy", (1 - cosine_distances(features)) + torch.eye(tokens, device=DEVICE), kept)
-    yield pair("pivot", "least_similar", features, features[:, :8], count=kept)
-    yield pair("best_match", "best_match", features[:, ::2], features[:, 1::2])
-    yield pair("thin_attention", "thin_attention", query[:, :, -1:], key, label=", 1 row", scale=size**-0.5)
-    yield pair("thin_attention", "thin_attention", query[:, :, -16:], key, label=", 16 rows", scale=size**-0.5)
-    yield pair("column_mass", "column_mass", query, key, scale=size**-0.5, causal=True)
-    groups_of = places % kept
-    yield pair("nearest_anchor", "segmented_mean", features, groups_of, beside="segmented_mean", groups=kept)
-    grid = (1, tokens // 8, 8)
-    cells = features[:, : tokens // 8 * 8]
-    yield pair("grid_pooling", "pool_grid", cells, grid=grid, pooled=(1, -(-grid[1] // 2), 4))
-    clip = features[:, : tokens // 4 * 4].reshape(1, 4, -1, width)
-    yield pair("temporal_runs", "temporal_runs", clip, threshold=0.9)
-    yield pair("density_peaks", "density_peaks", features, neighbours=5)
-    yield pair("cache_compaction", "compact_cache", key, key, places[:, :kept])
-
-
-def parts(result: Any) -> list[torch.Tensor]:
-    """The tensors of a result, whether it is one, a tuple or a record of them."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    values = result if isinstance(result, tuple) else vars(result).values()
-    return [value for value in values if value is not None]
-
-
-def equal(found: Any, expected: Any) -> bool:
-    """Indices equal and values to the tolerance of the dtype."""
-    bounds = {torch.bfloat16: 2e-2, torch.float32: 1e-4}
-    return all(
-        torch.equal(a, b)
-        if not a.is_floating_point()
-        else torch.allclose(a, b, rtol=bounds[a.dtype], atol=bounds[a.dtype])
-        for a, b in zip(parts(found), parts(expected), strict=True)
-    )
+SIZES = (
+    (Sizes(19, 5, 16, 4, 2, 16),)
+    if INTERPRETED
+    else (Sizes(576, 64, 4096, 32, 32, 128), Sizes(2880, 320, 3584, 28, 4, 128))
+)
+FASTER, OF_BANDWIDTH, OF_PREFILL, OVER_NATIVE = 3.0, 0.7, 0.01, 1.02
 
 
 def main() -> int:
-    """Compare and time every pair at every size."""
+    """Run both halves."""
     options = arguments(__doc__ or "")
     rounds = 2 if options.quick or INTERPRETED else 21
-    rows, goals, figures = [], [], []
-    for sizes in SIZES:
-        for one in pairs(*sizes):
-            ways = one.ways()
-            agree = equal(ways["triton"](), ways["torch"]())
-            wait = None if INTERPRETED else torch.cuda.synchronize
-            taken = interleave(ways, rounds=rounds, synchronize=wait)
-            gain = ratio_interval(taken["torch"], taken["triton"])
-            name = f"{one.name}, N = {sizes[0]}"
-            middle = {way: float(sorted(samples)[rounds // 2]) * 1e3 for way, samples in taken.items()}
-            rows.append([name, f"{middle['triton']:.3f}", f"{middle['torch']:.3f}", f"{gain.median:.2f}", agree])
-            figures.append({"name": name, **middle, "gain": list(gain), "equal": agree})
-            goals.append(Goal(f"equals its reference: {name}", str(agree), "True", agree))
-    where = "Triton's interpreter (times mean nothing)" if INTERPRETED else torch.cuda.get_device_name()
-    show(f"Kernels on {where}, {DTYPE}", ["kernel", "Triton ms", "torch ms", "times as fast", "equal"], rows)
+    width = bandwidth()
+    goals: list[Goal] = []
+    kernels = [figures_of(one, sizes, width, rounds) for sizes in SIZES for one in pairs_at(sizes)]
+    goals += [goal for figures in kernels for goal in kernel_goals(figures)]
+    show_kernels(kernels, width)
+    models = list(prefills(toy=INTERPRETED, rounds=rounds))
+    goals += [goal for found in models for goal in model_goals(found)]
+    show_models(models)
+    figures = {"bandwidth": width, "kernels": kernels, "models": [model_figures(found) for found in models]}
     return finish(goals, json_file=options.json, figures=figures, quick=options.quick or INTERPRETED)
+
+
+def pairs_at(sizes: Sizes) -> list[Pair]:
+    """The kernels at one size, on this device."""
+    return list(pairs(sizes, device=DEVICE, dtype=DTYPE))
+
+
+def bandwidth() -> float:
+    """Bytes a second that a copy of 1 GiB reads and writes (of 1 MiB without a GPU)."""
+    source = torch.ones(2 ** (20 if INTERPRETED else 30), dtype=torch.uint8, device=DEVICE)
+    target = torch.empty_like(source)
+    taken = interleave({"copy": lambda: target.copy_(source)}, rounds=11, synchronize=_synchronize())
+    return 2 * source.numel() / float(np.median(taken["copy"]))
+
+
+def figures_of(one: Pair, sizes: Sizes, width: float, rounds: int) -> dict[str, Any]:
+    """Agreement and times of one kernel; the kernel's own time, for bandwidth, is without the call's overhead."""
+    ways = one.ways(backend="eager" if INTERPRETED else "inductor")
+    agree = equal(ways["triton"](), ways["torch"]())
+    taken = interleave(ways, rounds=rounds, warmup=2, synchronize=_synchronize())
+    middle = {name: float(np.median(samples)) for name, samples in taken.items()}
+    alone = middle["triton"] if INTERPRETED else _on_device(ways["triton"])
+    return {
+        "name": f"{one.name}, N = {sizes.tokens}",
+        "milliseconds": {name: 1e3 * seconds for name, seconds in middle.items()},
+        "gain": list(ratio_interval(taken["torch"], taken["triton"])),
+        "of_bandwidth": None if one.moved is None else one.moved / alone / width,
+        "equal": agree,
+    }
+
+
+def kernel_goals(figures: dict[str, Any]) -> list[Goal]:
+    """Equal anywhere; fast only where times mean something."""
+    name, agree = figures["name"], figures["equal"]
+    goals = [Goal(f"equals its reference: {name}", str(agree), "True", agree)]
+    gain, share = figures["gain"][0], figures["of_bandwidth"]
+    goals.append(Goal(f"times as fast as eager: {name}", f"{gain:.2f}", f">= {FASTER}", _judged(gain >= FASTER)))
+    if share is not None:
+        met = _judged(share >= OF_BANDWIDTH)
+        goals.append(Goal(f"of the bandwidth: {name}", f"{share:.2f}", f">= {OF_BANDWIDTH}", met))
+    return goals
+
+
+def model_goals(found: Prefills) -> list[Goal]:
+    """Compression's share of the prefill, and the distance from native."""
+    over = found.over("emitted", "native")
+    return [
+        Goal(f"choice of plain prefill: {found.model}", f"{found.share:.4f}", f"< {OF_PREFILL}",
+             _judged(found.share < OF_PREFILL)),
+        Goal(f"emitted over native: {found.model}", f"{over:.3f}", f"<= {OVER_NATIVE}", _judged(over <= OVER_NATIVE)),
+    ]  # fmt: skip
+
+
+def show_kernels(kernels: list[dict[str, Any]], width: float) -> None:
+    """The table of kernels."""
+    rows = []
+    for found in kernels:
+        taken, share = found["milliseconds"], found["of_bandwidth"]
+        times = [f"{taken[way]:.3f}" if way in taken else "-" for way in ("triton", "torch", "compiled")]
+        rows.append([found["name"], *times, f"{found['gain'][0]:.2f}", _percent(share), found["equal"]])
+    columns = ["kernel", "Triton ms", "torch ms", "torch.compile ms", "times as fast", "of bandwidth", "equal"]
+    show(f"Kernels on {_where()}, {DTYPE}, {width / 1e9:.0f} GB/s", columns, rows)
+
+
+def show_models(models: list[Prefills]) -> None:
+    """The table of prefills."""
+    ways = list(models[0].seconds)
+    rows = [
+        [found.model, *(f"{1e3 * float(np.median(found.seconds[way])):.2f}" for way in ways), _percent(found.share)]
+        for found in models
+    ]
+    show(f"TTFT in ms on {_where()}, bfloat16", ["model", *ways, "choice of plain"], rows)
+
+
+def model_figures(found: Prefills) -> dict[str, Any]:
+    """What goes into the JSON file."""
+    seconds = {name: samples.tolist() for name, samples in found.seconds.items()}
+    return {"model": found.model, "seconds": seconds, "choice": found.choice.tolist()}
+
+
+def _on_device(run: Any) -> float:
+    """Seconds of a launch on the device, the caches flushed before each."""
+    from triton.testing import do_bench
+
+    return float(do_bench(run, return_mode="median")) * 1e-3
+
+
+def _judged(met: bool) -> bool | None:
+    """Goals about time have no verdict in the interpreter."""
+    return None if INTERPRETED else met
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _where() -> str:
+    return "Triton's interpreter (times mean nothing)" if INTERPRETED else torch.cuda.get_device_name()
+
+
+def _synchronize() -> Any:
+    return None if INTERPRETED else torch.cuda.synchronize
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import triton.language as tl
 
 from .dispatch import on_own_device
 from .similarity_triton import channels_at_once, cosine_tile
+from .tuning import tuned
 
 
 @triton.jit
@@ -60,11 +61,11 @@ def best_match_triton(source: torch.Tensor, target: torch.Tensor) -> tuple[torch
     source, target = (part if part.stride(-1) == 1 else part.contiguous() for part in (source, target))
     score = torch.empty(batch, sources, dtype=torch.float32, device=source.device)
     match = torch.empty(batch, sources, dtype=torch.int64, device=source.device)
-    match_tiles[(triton.cdiv(sources, 32), batch)](
+    options = tuned("match_tiles", source.device, size=sources)
+    match_tiles[(triton.cdiv(sources, options["ROWS"]), batch)](
         *(source, target, score, match, sources, target.shape[1], width),
         *(*source.stride()[:2], *target.stride()[:2]),
-        ROWS=32,
-        COLUMNS=64,
         CHANNELS=channels_at_once(source),
+        **options,
     )
     return score, match

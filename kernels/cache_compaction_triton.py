@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 
 from .dispatch import on_own_device
+from .tuning import tuned
 
 
 @triton.jit
@@ -62,11 +63,12 @@ def compact_cache_triton(
     of_heads = (index if index.dim() == 3 else index[:, None]).expand(batch, heads, count)
     key_out = key.new_empty(batch, heads, count, key.shape[-1])
     value_out = value.new_empty(batch, heads, count, value.shape[-1])
-    gather_entries[(triton.cdiv(count, 16), batch * heads)](
+    options = tuned("gather_entries", key.device, size=count)
+    gather_entries[(triton.cdiv(count, options["ENTRIES"]), batch * heads)](
         *(key, value, of_heads, key_out, value_out, heads, count, key.shape[-1], value.shape[-1]),
         *(*key.stride()[:3], *value.stride()[:3], *of_heads.stride()),
-        ENTRIES=16,
         KEY_CHANNELS=triton.next_power_of_2(key.shape[-1]),
         VALUE_CHANNELS=triton.next_power_of_2(value.shape[-1]),
+        **options,
     )
     return key_out, value_out

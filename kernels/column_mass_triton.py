@@ -9,6 +9,7 @@ import triton.language as tl
 from .dispatch import on_own_device
 from .scores_triton import log_sum_exp, score_tile, weight_tile
 from .similarity_triton import channels_at_once
+from .tuning import tuned
 
 
 @triton.jit
@@ -80,10 +81,11 @@ def column_mass_triton(
     ids = (None, None) if segments is None else tuple(part.contiguous() for part in segments)
     sizes = (heads, heads // key.shape[1], rows, columns, width, float(scale))
     strides = (*query.stride()[:3], *key.stride()[:3])
-    tile = {"ROWS": 32, "COLUMNS": 32, "CHANNELS": channels_at_once(query)}
+    tile = tuned("column_mass", query.device, size=columns) | {"CHANNELS": channels_at_once(query)}
     flags = {"SEGMENTS": segments is not None, "CAUSAL": causal}
-    log_sum_exp[(triton.cdiv(rows, 32), batch * heads)](
+    log_sum_exp[(triton.cdiv(rows, tile["ROWS"]), batch * heads)](
         *(query, key, None, *ids, total), *sizes, *strides, *(0, 0, 0, 0), MASK="none", **flags, **tile
     )
-    summed_columns[(triton.cdiv(columns, 32), batch)](query, key, *ids, total, mass, *sizes, *strides, **flags, **tile)
+    grid = (triton.cdiv(columns, tile["COLUMNS"]), batch)
+    summed_columns[grid](query, key, *ids, total, mass, *sizes, *strides, **flags, **tile)
     return mass

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .dispatch import LONGEST_ROW, runs_on_gpu
+from .gathering import Compacted, compact_at_torch
+from .top_k import top_k_torch
 
 if TYPE_CHECKING:
     import torch
-
-
-@dataclass(frozen=True)
-class Compacted:
-    """What remains of a row of tokens.
-
-    Attributes:
-        index: (B, K) int64, sorted: which tokens were kept.
-        hidden: (B, K, D) their hidden states, as they were.
-        positions: (B, K) or (P, B, K) int64, their positions; None if none were given.
-        sizes: (B, K) how many tokens each stands for; None if none were given.
-    """
-
-    index: torch.Tensor
-    hidden: torch.Tensor
-    positions: torch.Tensor | None
-    sizes: torch.Tensor | None
 
 
 def compact_top_k(
@@ -48,7 +32,7 @@ def compact_top_k(
         sizes: (B, N) any dtype.
 
     Returns:
-        The kept rows, bit for bit. O(N log N + K D) time on the CPU; two launches and O(33 N + K D) on a GPU.
+        The kept rows, bit for bit. O(N log N + K D) time on the CPU; one launch and O(33 N + K D) on a GPU.
     """
     if scores.shape[1] <= LONGEST_ROW and count and runs_on_gpu(scores, hidden, positions, sizes):
         from .compaction_triton import compact_top_k_triton
@@ -66,11 +50,4 @@ def compact_top_k_torch(
     sizes: torch.Tensor | None = None,
 ) -> Compacted:
     """`compact_top_k` in torch: a stable sort, then gathers."""
-    ranked = scores.nan_to_num(nan=float("-inf"), posinf=float("inf"), neginf=float("-inf"))
-    index = ranked.argsort(dim=-1, descending=True, stable=True)[:, :count].sort(dim=-1).values
-    return Compacted(
-        index,
-        hidden.gather(1, index[..., None].expand(-1, -1, hidden.shape[-1])),
-        None if positions is None else positions.gather(-1, index.expand(*positions.shape[:-1], count)),
-        None if sizes is None else sizes.gather(1, index),
-    )
+    return compact_at_torch(top_k_torch(scores, count=count), hidden, positions=positions, sizes=sizes)

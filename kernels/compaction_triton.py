@@ -1,4 +1,7 @@
-"""Top-k compaction in two launches: one program ranks a row, then one program moves each piece of each kept token."""
+"""Top-k compaction in one launch: every program ranks the row for itself and moves what is kept of its tile.
+
+Ranking a row once more costs a program less than a second launch; nothing has to be handed over between programs.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +9,16 @@ import torch
 import triton
 import triton.language as tl
 
-from .compaction import Compacted
 from .dispatch import on_own_device
-from .ranking_triton import highest, rank_keys
+from .gathering import Compacted
+from .gathering_triton import move_tokens, prepared, strides_of
+from .ranking_triton import row_keys, threshold_key
+from .tuning import tuned
 
 
 @triton.jit
-def select_top_k(
+def select_and_gather(
     scores: tl.tensor,
-    index: tl.tensor,
-    row_stride: tl.tensor,
-    column_stride: tl.tensor,
-    tokens: tl.tensor,
-    count: tl.tensor,
-    BLOCK: tl.constexpr,
-) -> None:
-    """Write the sorted positions of the `count` highest scores of row `program_id(0)`."""
-    row = tl.program_id(0).to(tl.int64)
-    columns = tl.arange(0, BLOCK)
-    inside = columns < tokens
-    found = tl.load(scores + row * row_stride + columns * column_stride, mask=inside, other=0.0)
-    taken = highest(tl.where(inside, rank_keys(found), -(2**31)), count)
-    place = tl.cumsum(taken.to(tl.int32), axis=0) - 1
-    tl.store(index + row * count + place, columns.to(tl.int64), mask=taken)
-
-
-@triton.jit
-def gather_tokens(
     index: tl.tensor,
     hidden: tl.tensor,
     positions: tl.tensor,
@@ -40,9 +26,12 @@ def gather_tokens(
     hidden_out: tl.tensor,
     positions_out: tl.tensor,
     sizes_out: tl.tensor,
+    score_row: tl.tensor,
+    score_token: tl.tensor,
+    tokens: tl.tensor,
+    batch: tl.tensor,
     count: tl.tensor,
     width: tl.tensor,
-    batch: tl.tensor,
     axes: tl.tensor,
     hidden_row: tl.tensor,
     hidden_token: tl.tensor,
@@ -53,27 +42,31 @@ def gather_tokens(
     size_token: tl.tensor,
     HAS_POSITIONS: tl.constexpr,
     HAS_SIZES: tl.constexpr,
-    AXES: tl.constexpr,
-    BLOCK: tl.constexpr,
+    ROW: tl.constexpr,
+    TOKENS: tl.constexpr,
+    CHANNELS: tl.constexpr,
 ) -> None:
-    """Copy channels [BLOCK * program_id(1), ...) of kept token `program_id(0)`, and once its positions and size."""
-    kept = tl.program_id(0).to(tl.int64)
-    part = tl.program_id(1)
-    row = kept // count
-    token = tl.load(index + kept)
-    channels = part * BLOCK + tl.arange(0, BLOCK)
-    inside = channels < width
-    source = hidden + row * hidden_row + token * hidden_token + channels
-    tl.store(hidden_out + kept * width + channels, tl.load(source, mask=inside), mask=inside)
-    if part == 0:
-        if HAS_POSITIONS:
-            axis = tl.arange(0, AXES)
-            found = tl.load(
-                positions + axis * position_axis + row * position_row + token * position_token, mask=axis < axes
-            )
-            tl.store(positions_out + axis * batch * count + kept, found, mask=axis < axes)
-        if HAS_SIZES:
-            tl.store(sizes_out + kept, tl.load(sizes + row * size_row + token * size_token))
+    """Keep the best of tokens [TOKENS * program_id(0), ...) of row `program_id(1)` that are among its `count` best."""
+    row = tl.program_id(1).to(tl.int64)
+    first = tl.program_id(0) * TOKENS
+    columns = tl.arange(0, ROW)
+    keys = row_keys(scores + row * score_row, columns, score_token, tokens)
+    threshold = threshold_key(keys, count)
+    spare = count - tl.sum((keys > threshold).to(tl.int32), axis=0)
+    above_before = tl.sum(((keys > threshold) & (columns < first)).to(tl.int32), axis=0)
+    equal_before = tl.sum(((keys == threshold) & (columns < first)).to(tl.int32), axis=0)
+    mine = first + tl.arange(0, TOKENS)
+    own = row_keys(scores + row * score_row, mine, score_token, tokens)
+    equal = own == threshold
+    taken = (own > threshold) | (equal & (equal_before + tl.cumsum(equal.to(tl.int32), axis=0) <= spare))
+    place = above_before + tl.minimum(equal_before, spare) + tl.cumsum(taken.to(tl.int32), axis=0) - 1
+    tl.store(index + row * count + place, mine.to(tl.int64), mask=taken)
+    move_tokens(
+        *(hidden, positions, sizes, hidden_out, positions_out, sizes_out, row, mine.to(tl.int64), place, taken),
+        *(batch, count, width, axes, hidden_row, hidden_token),
+        *(position_axis, position_row, position_token, size_row, size_token),
+        *(HAS_POSITIONS, HAS_SIZES, CHANNELS),
+    )
 
 
 @on_own_device
@@ -87,31 +80,15 @@ def compact_top_k_triton(
 ) -> Compacted:
     """`compact_top_k` on a GPU; `scores` at most LONGEST_ROW wide, `count` at least 1."""
     batch, tokens = scores.shape
-    width = hidden.shape[-1]
-    hidden = hidden if hidden.stride(-1) == 1 else hidden.contiguous()
     index = torch.empty(batch, count, dtype=torch.int64, device=scores.device)
-    select_top_k[(batch,)](
-        *(scores, index, *scores.stride(), tokens, count),
-        BLOCK=triton.next_power_of_2(tokens),
-        num_warps=4 if tokens <= 4096 else 8,
-    )
-    places = None if positions is None else positions.reshape(-1, batch, tokens)
-    kept = Compacted(
-        index,
-        hidden.new_empty(batch, count, width),
-        None if positions is None else positions.new_empty(*positions.shape[:-1], count),
-        None if sizes is None else sizes.new_empty(batch, count),
-    )
-    axes = 1 if places is None else len(places)
-    block = min(1024, triton.next_power_of_2(width))
-    gather_tokens[(batch * count, triton.cdiv(width, block))](
-        *(index, hidden, places, sizes, kept.hidden, kept.positions, kept.sizes),
-        *(count, width, batch, axes, *hidden.stride()[:2]),
-        *((0, 0, 0) if places is None else places.stride()),
-        *((0, 0) if sizes is None else sizes.stride()),
+    hidden, places, kept = prepared(index, hidden, positions, sizes)
+    options = tuned("select_and_gather", scores.device, size=tokens)
+    select_and_gather[(triton.cdiv(tokens, options["TOKENS"]), batch)](
+        *(scores, index, hidden, places, sizes, kept.hidden, kept.positions, kept.sizes),
+        *(*scores.stride(), tokens, batch, count, hidden.shape[-1], *strides_of(hidden, places, sizes)),
         HAS_POSITIONS=places is not None,
         HAS_SIZES=sizes is not None,
-        AXES=triton.next_power_of_2(axes),
-        BLOCK=block,
+        ROW=triton.next_power_of_2(tokens),
+        **options,
     )
     return kept

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 
 from .dispatch import on_own_device
+from .tuning import tuned
 
 
 @triton.jit
@@ -117,7 +118,8 @@ def density_peaks_triton(features: torch.Tensor, *, neighbours: int = 5) -> tupl
     distance = torch.empty_like(density)
     near = min(neighbours, tokens)
     sizes = (tokens, width, *features.stride()[:2])
-    grid, tile = (triton.cdiv(tokens, 16), batch), {"ROWS": 16, "COLUMNS": 32, "CHANNELS": 16}
+    tile = tuned("density_peaks", features.device, size=tokens)
+    grid = (triton.cdiv(tokens, tile["ROWS"]), batch)
     crowd[grid](features, density, *sizes, NEIGHBOURS=near, SLOTS=triton.next_power_of_2(near), **tile)
     nearest_denser[grid](features, density, distance, *sizes, **tile)
     return density, distance

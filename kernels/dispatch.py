@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, wraps
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -15,6 +17,8 @@ Result = TypeVar("Result")
 
 LONGEST_ROW = 8192
 """Tokens that one Triton program can hold in registers without spilling; longer rows take the torch way."""
+
+_EAGER = ContextVar("eager", default=False)
 
 
 def runs_on_gpu(*tensors: torch.Tensor | None) -> bool:
@@ -31,7 +35,18 @@ def runs_on_gpu(*tensors: torch.Tensor | None) -> bool:
         and len({tensor.device for tensor in given}) == 1
         and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given))
         and _has_triton()
+        and not _EAGER.get()
     )
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Inside the block every kernel takes its torch way, on a GPU too; for comparisons."""
+    before = _EAGER.set(True)
+    try:
+        yield
+    finally:
+        _EAGER.reset(before)
 
 
 def on_own_device(

@@ -9,6 +9,7 @@ import triton.language as tl
 from .dispatch import on_own_device
 from .dpp import SPENT
 from .ranking_triton import first_largest
+from .tuning import tuned
 
 
 @triton.jit
@@ -55,7 +56,9 @@ def dpp_greedy_triton(kernel: torch.Tensor, count: int) -> torch.Tensor:
     batch, tokens, _ = kernel.shape
     order = torch.empty(batch, count, dtype=torch.int64, device=kernel.device)
     factor = torch.empty(batch, count, tokens, dtype=torch.float32, device=kernel.device)
-    block = triton.next_power_of_2(tokens)
-    warps = min(16, max(1, block // 256))
-    grow_determinant[(batch,)](kernel.contiguous(), factor, order, tokens, count, SPENT, BLOCK=block, num_warps=warps)
+    grow_determinant[(batch,)](
+        *(kernel.contiguous(), factor, order, tokens, count, SPENT),
+        BLOCK=triton.next_power_of_2(tokens),
+        **tuned("grow_determinant", kernel.device, size=tokens),
+    )
     return order

@@ -8,6 +8,7 @@ import triton.language as tl
 
 from .dispatch import on_own_device
 from .grid_pooling import Grid, Mode
+from .tuning import tuned
 
 
 @triton.jit
@@ -59,8 +60,9 @@ def pool_grid_triton(features: torch.Tensor, *, grid: Grid, pooled: Grid, mode: 
     features = features if features.stride(-1) == 1 else features.contiguous()
     bins = pooled[0] * pooled[1] * pooled[2]
     out = features.new_empty(batch, bins, width)
-    channels = min(512, triton.next_power_of_2(width))
-    pool_bin[(batch * bins, triton.cdiv(width, channels))](
-        *(features, out, *grid, *pooled, width, *features.stride()[:2]), MEAN=mode == "mean", CHANNELS=channels
+    options = tuned("pool_bin", features.device, size=bins)
+    options["CHANNELS"] = min(options["CHANNELS"], triton.next_power_of_2(width))
+    pool_bin[(batch * bins, triton.cdiv(width, options["CHANNELS"]))](
+        *(features, out, *grid, *pooled, width, *features.stride()[:2]), MEAN=mode == "mean", **options
     )
     return out

@@ -29,12 +29,21 @@ def max_min(features: torch.Tensor, count: int) -> torch.Tensor:
         [[3, 0, 2]]
     """
     distance = cosine_distances(features)
-    diagonal = distance.diagonal(dim1=-2, dim2=-1)
-    diagonal.fill_(float("inf"))
+    distance = _with_diagonal(distance, float("inf"))
     start = distance.amin(-1).argmax(-1)
     # A token's distance to itself: once it is chosen, nothing can bring it back.
-    diagonal.fill_(float("-inf"))
+    distance = _with_diagonal(distance, float("-inf"))
     return farthest_first(distance, start, count=count)
+
+
+def _with_diagonal(distance: torch.Tensor, value: float) -> torch.Tensor:
+    """`distance` with `value` on its diagonals: written in place, but for an exporter, which records no such write."""
+    import torch
+
+    if torch.compiler.is_exporting():
+        return distance.masked_fill(torch.eye(distance.shape[-1], dtype=torch.bool, device=distance.device), value)
+    distance.diagonal(dim1=-2, dim2=-1).fill_(value)
+    return distance
 
 
 def cosine_distances(features: torch.Tensor) -> torch.Tensor:
@@ -56,11 +65,13 @@ def farthest_first(distance: torch.Tensor, start: torch.Tensor, *, count: int) -
     Returns:
         (B, K) int64 in the order of selection. O(N K) time and reads; one launch on a GPU.
     """
+    import torch
+
     if distance.shape[-1] <= LONGEST_ROW and runs_on_gpu(distance, start):
         from .max_min_triton import farthest_first_triton
 
         return farthest_first_triton(distance, start, count=count)
-    if distance.device.type == "cpu":
+    if distance.device.type == "cpu" and not torch.compiler.is_exporting():  # an exporter records no numpy
         return farthest_first_numpy(distance, start, count=count)
     return farthest_first_torch(distance, start, count=count)
 

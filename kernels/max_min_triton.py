@@ -8,6 +8,7 @@ import triton.language as tl
 
 from .dispatch import on_own_device
 from .ranking_triton import first_largest
+from .tuning import tuned
 
 
 @triton.jit
@@ -38,7 +39,9 @@ def farthest_first_triton(distance: torch.Tensor, start: torch.Tensor, *, count:
     """`farthest_first` on a GPU; at most LONGEST_ROW tokens."""
     batch, tokens, _ = distance.shape
     order = torch.empty(batch, count, dtype=torch.int64, device=distance.device)
-    block = triton.next_power_of_2(tokens)
-    warps = min(16, max(1, block // 512))
-    grow_farthest[(batch,)](distance.contiguous(), start, order, tokens, count, BLOCK=block, num_warps=warps)
+    grow_farthest[(batch,)](
+        *(distance.contiguous(), start, order, tokens, count),
+        BLOCK=triton.next_power_of_2(tokens),
+        **tuned("grow_farthest", distance.device, size=tokens),
+    )
     return order

@@ -9,6 +9,7 @@ import triton.language as tl
 from .dispatch import on_own_device
 from .ranking_triton import highest, rank_keys
 from .similarity_triton import channels_at_once, cosine_tile
+from .tuning import tuned
 
 
 @triton.jit
@@ -82,11 +83,12 @@ def least_similar_triton(
     pivot_count = pivots.shape[1]
     features, pivots = (part if part.stride(-1) == 1 else part.contiguous() for part in (features, pivots))
     cosines = torch.empty(batch, pivot_count, tokens, dtype=torch.float32, device=features.device)
-    pivot_cosines[(triton.cdiv(tokens, 64), batch)](
+    options = tuned("pivot_cosines", features.device, size=tokens)
+    pivot_cosines[(triton.cdiv(tokens, options["TOKENS"]), batch)](
         *(features, pivots, cosines, tokens, pivot_count, width, *features.stride()[:2], *pivots.stride()[:2]),
         PIVOTS=max(16, triton.next_power_of_2(pivot_count)),
-        TOKENS=64,
         CHANNELS=channels_at_once(features),
+        **options,
     )
     index = torch.empty(batch, count, dtype=torch.int64, device=features.device)
     gone = None if taken is None else taken.to(torch.int8).contiguous()
@@ -94,6 +96,6 @@ def least_similar_triton(
         *(cosines, gone, index, tokens, pivot_count, count),
         HAS_TAKEN=taken is not None,
         BLOCK=triton.next_power_of_2(tokens),
-        num_warps=4 if tokens <= 4096 else 8,
+        **tuned("take_in_turn", features.device, size=tokens),
     )
     return index

@@ -1,4 +1,4 @@
-"""Parts that several Triton kernels share: ranks of floats, the first arg-max, unit vectors."""
+"""Parts that several Triton kernels share: ranks of floats, the highest of a row, the first arg-max."""
 
 from __future__ import annotations
 
@@ -21,11 +21,18 @@ def rank_keys(scores: tl.tensor) -> tl.tensor:
 
 
 @triton.jit
-def highest(keys: tl.tensor, count: tl.tensor) -> tl.tensor:
-    """Mask of the `count` largest keys of a row; among equal keys the earlier ones are taken.
+def row_keys(scores: tl.tensor, columns: tl.tensor, stride: tl.tensor, tokens: tl.tensor) -> tl.tensor:
+    """Keys of the scores at `columns` of a row that starts at `scores`; the smallest int32 where the row has ended."""
+    inside = columns < tokens
+    found = tl.load(scores + columns * stride, mask=inside, other=0.0)
+    return tl.where(inside, rank_keys(found), -(2**31))
 
-    Bisection finds the largest threshold that at least `count` keys reach: 33 reductions, no sort. At least `count`
-    keys must be above the smallest int32.
+
+@triton.jit
+def threshold_key(keys: tl.tensor, count: tl.tensor) -> tl.tensor:
+    """The `count`-th largest key: the largest threshold that at least `count` keys reach.
+
+    Bisection: 32 reductions, no sort. At least `count` keys must be above the smallest int32.
     """
     low = tl.full((), -(2**31), tl.int64)
     high = tl.full((), 2**31 - 1, tl.int64)
@@ -34,7 +41,16 @@ def highest(keys: tl.tensor, count: tl.tensor) -> tl.tensor:
         enough = tl.sum((keys >= middle.to(tl.int32)).to(tl.int32), axis=0) >= count
         low = tl.where(enough, middle, low)
         high = tl.where(enough, high, middle - 1)
-    threshold = low.to(tl.int32)
+    return low.to(tl.int32)
+
+
+@triton.jit
+def highest(keys: tl.tensor, count: tl.tensor) -> tl.tensor:
+    """Mask of the `count` largest keys of a row; among equal keys the earlier ones are taken.
+
+    At least `count` keys must be above the smallest int32.
+    """
+    threshold = threshold_key(keys, count)
     above = keys > threshold
     equal = keys == threshold
     spare = count - tl.sum(above.to(tl.int32), axis=0)

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 
 from .dispatch import on_own_device
+from .tuning import tuned
 
 
 @triton.jit
@@ -63,12 +64,12 @@ def segmented_mean_triton(
     features = features if features.stride(-1) == 1 else features.contiguous()
     means = features.new_empty(batch, groups, width)
     totals = torch.empty(batch, groups, dtype=torch.float32, device=features.device)
-    channels = min(128, triton.next_power_of_2(width))
-    mean_of_members[(batch * groups, triton.cdiv(width, channels))](
+    options = tuned("mean_of_members", features.device, size=tokens)
+    options["CHANNELS"] = min(options["CHANNELS"], triton.next_power_of_2(width))
+    mean_of_members[(batch * groups, triton.cdiv(width, options["CHANNELS"]))](
         *(features, assign.contiguous(), None if weight is None else weight.contiguous(), means, totals),
         *(tokens, groups, width, *features.stride()[:2]),
         HAS_WEIGHT=weight is not None,
-        TOKENS=32,
-        CHANNELS=channels,
+        **options,
     )
     return means, totals

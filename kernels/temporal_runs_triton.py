@@ -9,6 +9,7 @@ import triton.language as tl
 from .dispatch import on_own_device
 from .similarity_triton import SMALLEST_NORM
 from .temporal_runs import TemporalRuns
+from .tuning import tuned
 
 
 @triton.jit
@@ -67,10 +68,11 @@ def temporal_runs_triton(features: torch.Tensor, *, threshold: float) -> Tempora
     similarity = torch.empty(batch, frames, positions, dtype=torch.float32, device=features.device)
     start = torch.empty_like(similarity, dtype=torch.int64)
     length = torch.zeros_like(start)
-    follow_positions[(triton.cdiv(positions, 4), batch)](
+    options = tuned("follow_positions", features.device, size=positions)
+    options["CHANNELS"] = min(options["CHANNELS"], triton.next_power_of_2(width))
+    follow_positions[(triton.cdiv(positions, options["POSITIONS"]), batch)](
         *(features, similarity, start, length, frames, positions, width),
         *(*features.stride()[:3], float(threshold)),
-        POSITIONS=4,
-        CHANNELS=min(256, triton.next_power_of_2(width)),
+        **options,
     )
     return TemporalRuns(similarity, start, length)

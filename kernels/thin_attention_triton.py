@@ -10,6 +10,7 @@ from .dispatch import on_own_device
 from .scores_triton import log_sum_exp, score_tile, weight_tile
 from .similarity_triton import channels_at_once
 from .thin_attention import Reduce
+from .tuning import tuned
 
 
 @triton.jit
@@ -93,10 +94,11 @@ def thin_attention_triton(
     of_rows, of_columns = (None, None) if segments is None else (part.contiguous() for part in segments)
     sizes = (heads, heads // key.shape[1], rows, columns, width, float(scale))
     strides = (*query.stride()[:3], *key.stride()[:3], *((0,) * 4 if spread is None else spread.stride()))
-    tile = {"ROWS": 16, "COLUMNS": 64, "CHANNELS": channels_at_once(query)}
+    tile = tuned("thin_attention", query.device, size=columns) | {"CHANNELS": channels_at_once(query)}
     flags = {"MASK": kind, "SEGMENTS": segments is not None}
     inputs = (query, key, spread, of_rows, of_columns, total)
-    log_sum_exp[(triton.cdiv(rows, 16), batch * heads)](*inputs, *sizes, *strides, **flags, CAUSAL=False, **tile)
-    grid = (triton.cdiv(columns, 64), triton.cdiv(rows, 16), batch)
+    row_tiles, column_tiles = triton.cdiv(rows, tile["ROWS"]), triton.cdiv(columns, tile["COLUMNS"])
+    log_sum_exp[(row_tiles, batch * heads)](*inputs, *sizes, *strides, **flags, CAUSAL=False, **tile)
+    grid = (column_tiles, row_tiles, batch)
     reduced_rows[grid](*inputs, reduced, *sizes, *strides, **flags, MEAN=reduce == "mean", **tile)
     return reduced

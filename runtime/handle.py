@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from .emission import Emitted
+
 _APPLIED: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
@@ -30,7 +32,7 @@ class Handle:
         plan: the plan that is applied.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, *, forced: bool) -> None:
+    def __init__(self, model: nn.Module, plan: Plan, *, forced: bool, emitted: Emitted | None = None) -> None:
         self.plan = plan
         adapter = adapter_of(model.config)
         sites: list[LiveSite] = []
@@ -38,6 +40,8 @@ class Handle:
         try:
             for placement in plan.placements:
                 sites.append(live_site(placement, model, adapter, model.config))
+                if emitted is not None:
+                    sites[-1].method = emitted.faster(sites[-1].method, site=placement.site)
             self._session = Session(model, adapter, sites, forced=forced)
             hooks += self._session.hook() if plan.placements else []
         except BaseException:
@@ -88,7 +92,13 @@ def _take_off(hooks: list[Any], sites: list[LiveSite], model: weakref.ref[nn.Mod
         _APPLIED.discard(alive)
 
 
-def apply(model: nn.Module, plan: Plan | str | os.PathLike[str], *, force_compaction: bool = False) -> Handle:
+def apply(
+    model: nn.Module,
+    plan: Plan | str | os.PathLike[str],
+    *,
+    force_compaction: bool = False,
+    kernels: str | os.PathLike[str] | None = None,
+) -> Handle:
     """Run `plan` inside `model` from now on, until the handle is removed or dropped, or its context is left.
 
     Args:
@@ -96,14 +106,22 @@ def apply(model: nn.Module, plan: Plan | str | os.PathLike[str], *, force_compac
             model the plan runs in its thinker.
         plan: a plan, or the path of a plan file.
         force_compaction: run the passes that keep every token too (they change nothing; used by tests).
+        kernels: a folder that `foveate emit` wrote for this plan; its kernels serve media of the shapes that they were
+            emitted for, and the passes themselves all others. Its module is Python code: name only a folder you trust.
 
     Raises:
-        BadInput: the plan does not fit the model (field and mend are named), or a plan is already applied.
+        BadInput: the plan does not fit the model (field and mend are named), a plan is already applied, or the kernels
+            are another plan's or were changed.
     """
     found, model = load(plan), live_part(model)
     check_fits(found, model)
     if model in _APPLIED:
         raise BadInput("a plan is already applied to this model; call remove() on its handle first")
-    handle = Handle(model, found, forced=force_compaction)
+    emitted = None
+    if kernels is not None:
+        from .emission import load as load_kernels
+
+        emitted = load_kernels(kernels, found)
+    handle = Handle(model, found, forced=force_compaction, emitted=emitted)
     _APPLIED.add(model)
     return handle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class Figures:
     Attributes:
         ttft_ms: median time from inputs on the host to the first logits; `ttft_interval` is its 95 % interval.
         ttft_samples: (rounds,) ms, in order of rounds, so that contestants can be paired.
-        tpot_ms: median time of one later token, None where no tokens were asked for.
+        tpot_ms: median time of one later token, None where no tokens were asked for; `tpot_samples` as for TTFT, empty
+            where there are none.
         kv_bytes: bytes of keys and values after the prefill.
         peak_bytes: most bytes that tensors held in the prefill, weights included (see `runtime.peak_memory`).
         n: rounds measured.
@@ -46,6 +47,7 @@ class Figures:
     kv_bytes: int
     peak_bytes: int
     n: int
+    tpot_samples: Samples = field(default_factory=lambda: np.empty(0))
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ class _Contestant:
             kv_bytes=self.kv_bytes,
             peak_bytes=self.peak_bytes,
             n=len(samples),
+            tpot_samples=np.array(self.tpot),
         )
 
 

@@ -54,7 +54,7 @@ class Packing:
     def _means(self, patches: torch.Tensor) -> torch.Tensor:
         """(tokens, ...) means over groups of patches."""
         spans = torch.split(patches, [tokens * group for tokens, group in zip(self.tokens, self.group, strict=True)])
-        grouped = (s.unflatten(0, (-1, group)).mean(dim=1) for s, group in zip(spans, self.group, strict=True))
+        grouped = (s.view(-1, group, *s.shape[1:]).mean(dim=1) for s, group in zip(spans, self.group, strict=True))
         return torch.cat(list(grouped))
 
 

@@ -50,16 +50,27 @@ def test_without_triton_nothing_runs_on_it(monkeypatch: pytest.MonkeyPatch) -> N
     assert not runs_on_gpu(on())
 
 
+def test_comparisons_can_ask_for_torch() -> None:
+    with dispatch.eager():
+        assert not runs_on_gpu(on())
+    assert runs_on_gpu(on())
+
+
 TOKENS = normal(1, 9, 4, seed=0)
 CALLS: list[tuple[str, str, str, tuple[Any, ...], dict[str, Any]]] = [
     ("compaction", "compact_top_k", "compaction", (normal(1, 9, seed=1), TOKENS), {"count": 3}),
+    ("gathering", "compact_at", "gathering", (integers(1, 3, below=9, seed=0), TOKENS), {}),
+    ("top_k", "top_k", "top_k", (normal(1, 9, seed=1),), {"count": 3}),
+    ("token_norm", "token_norm", "token_norm", (TOKENS,), {}),
+    ("farthest_subset", "farthest_subset", "farthest_subset", (TOKENS,), {"count": 3}),
+    ("neighbour_chains", "neighbour_chains", "neighbour_chains", (TOKENS,), {"count": 3}),
     ("max_min", "farthest_first", "max_min", (normal(1, 9, 9, seed=1), integers(1, below=9, seed=0)), {"count": 3}),
     ("dpp", "dpp_greedy", "dpp", (TOKENS @ TOKENS.mT, 3), {}),
     ("pivot", "least_similar", "pivot", (TOKENS, TOKENS[:, :2]), {"count": 3}),
     ("best_match", "best_match", "best_match", (TOKENS, TOKENS), {}),
     ("thin_attention", "thin_attention", "thin_attention", (TOKENS[None], TOKENS[None]), {"scale": 1.0}),
     ("column_mass", "column_mass", "column_mass", (TOKENS[None], TOKENS[None]), {"scale": 1.0}),
-    ("nearest_anchor", "segmented_mean", "segmented_mean", (TOKENS, integers(1, 9, below=2, seed=0)), {"groups": 2}),
+    ("segmented_mean", "segmented_mean", "segmented_mean", (TOKENS, integers(1, 9, below=2, seed=0)), {"groups": 2}),
     ("grid_pooling", "pool_grid", "grid_pooling", (TOKENS,), {"grid": (1, 3, 3), "pooled": (1, 2, 2)}),
     ("temporal_runs", "temporal_runs", "temporal_runs", (TOKENS[None],), {"threshold": 0.5}),
     ("density_peaks", "density_peaks", "density_peaks", (TOKENS,), {"neighbours": 2}),

@@ -14,7 +14,8 @@ from foveate.kernels.best_match import best_match, best_match_torch
 from foveate.kernels.best_match_triton import best_match_triton
 from foveate.kernels.density_peaks import density_peaks, density_peaks_torch
 from foveate.kernels.density_peaks_triton import density_peaks_triton
-from foveate.kernels.nearest_anchor import nearest_anchor, segmented_mean, segmented_mean_torch
+from foveate.kernels.nearest_anchor import nearest_anchor
+from foveate.kernels.segmented_mean import segmented_mean, segmented_mean_torch
 from foveate.kernels.segmented_mean_triton import segmented_mean_triton
 from foveate.kernels.temporal_runs import temporal_runs, temporal_runs_torch
 from foveate.kernels.temporal_runs_triton import temporal_runs_triton

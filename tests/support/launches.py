@@ -13,13 +13,18 @@ from foveate.kernels.compaction_triton import compact_top_k_triton
 from foveate.kernels.density_peaks_triton import density_peaks_triton
 from foveate.kernels.dispatch import LONGEST_ROW
 from foveate.kernels.dpp_triton import dpp_greedy_triton
+from foveate.kernels.farthest_subset_triton import farthest_subset_triton
+from foveate.kernels.gathering_triton import compact_at_triton
 from foveate.kernels.grid_pooling_triton import pool_grid_triton
 from foveate.kernels.max_min_triton import farthest_first_triton
+from foveate.kernels.neighbour_chains_triton import neighbour_chains_triton
 from foveate.kernels.pivot import MOST_PIVOTS
 from foveate.kernels.pivot_triton import least_similar_triton
 from foveate.kernels.segmented_mean_triton import segmented_mean_triton
 from foveate.kernels.temporal_runs_triton import temporal_runs_triton
 from foveate.kernels.thin_attention_triton import thin_attention_triton
+from foveate.kernels.token_norm_triton import token_norm_triton
+from foveate.kernels.top_k_triton import top_k_triton
 
 TOKENS, KEPT, WIDTH = 2880, 320, 4096
 HEADS, GROUPS, HEAD_SIZE = 28, 4, 128
@@ -52,6 +57,26 @@ def compaction() -> object:
     return compact_top_k_triton(floats(2, TOKENS), features(), count=KEPT, positions=positions, sizes=sizes)
 
 
+def gathering() -> object:
+    return compact_at_triton(ids(2, KEPT), features(), positions=ids(3, 2, TOKENS), sizes=floats(2, TOKENS))
+
+
+def top_k() -> object:
+    return top_k_triton(floats(2, TOKENS), count=KEPT)
+
+
+def token_norm() -> object:
+    return token_norm_triton(features())
+
+
+def farthest_subset() -> object:
+    return farthest_subset_triton(features(), count=KEPT)
+
+
+def neighbour_chains() -> object:
+    return neighbour_chains_triton(features(), count=KEPT)
+
+
 def max_min() -> object:
     return farthest_first_triton(floats(2, TOKENS, TOKENS), ids(2), count=KEPT)
 
@@ -63,6 +88,9 @@ def dpp() -> object:
 def longest_rows() -> object:
     scores, table = floats(1, LONGEST_ROW), floats(1, LONGEST_ROW, LONGEST_ROW)
     compact_top_k_triton(scores, meta(1, LONGEST_ROW, 64), count=KEPT)
+    top_k_triton(scores, count=KEPT)
+    farthest_subset_triton(meta(1, LONGEST_ROW, 64), count=KEPT)
+    neighbour_chains_triton(meta(1, LONGEST_ROW, 64), count=KEPT)
     farthest_first_triton(table, ids(1), count=KEPT)
     dpp_greedy_triton(table, KEPT)
     return least_similar_triton(meta(1, LONGEST_ROW, 64), meta(1, MOST_PIVOTS, 64), count=KEPT)
@@ -127,7 +155,19 @@ def cache_compaction() -> object:
 CASES: dict[str, Callable[[], object]] = {
     case.__name__: case
     for case in (
-        *(compaction, max_min, dpp, longest_rows, pivot, best_match, best_match_float32, thin_attention),
+        *(
+            compaction,
+            gathering,
+            top_k,
+            token_norm,
+            neighbour_chains,
+            farthest_subset,
+            max_min,
+            dpp,
+            longest_rows,
+            pivot,
+        ),
+        *(best_match, best_match_float32, thin_attention),
         *(thin_attention_wide_float32, column_mass, column_mass_packed_wide_float32, segmented_mean, mean_pooling),
         *(max_pooling, temporal_runs, density_peaks, cache_compaction),
     )

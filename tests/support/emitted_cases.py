@@ -1,0 +1,70 @@
+"""Placements of every kind that is emitted, what the library makes of them, and inputs for both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from foveate.ir.layout import Layout
+from foveate.ir.placement import Placement
+from foveate.kernels.tuning import DEFAULT, table
+from foveate.passes import Tokens, create
+from foveate.passes.primitives.merge import gather, merged
+from foveate.runtime.emission.chains import chain_of
+from foveate.runtime.emission.module import module_text
+from foveate.runtime.emission.specs import EmittedSite
+
+CASES: tuple[tuple[str, dict[str, Any], Layout, int, float], ...] = (
+    ("divprune", {}, Layout.image(6, 7), 40, 0.3),
+    ("norm", {}, Layout(37), 24, 0.4),
+    ("norm", {"smallest": True}, Layout.image(5, 5), 33, 0.5),
+    ("fastv", {}, Layout(65), 17, 0.25),
+    ("fastervlm", {}, Layout.image(8, 8), 16, 0.02),
+    ("uniform", {}, Layout.image(7, 9), 8, 0.4),
+    ("random", {"seed": 3}, Layout(30), 8, 0.5),
+    ("pool", {}, Layout.image(6, 8), 20, 0.25),
+    ("pool", {}, Layout(23), 12, 0.3),
+    ("a-tome-output", {}, Layout(41), 18, 0.4),
+)
+"""Pass, parameters, layout, channels, keep."""
+
+
+def sites() -> list[EmittedSite]:
+    """The cases, as if they stood in one plan."""
+    found = []
+    for number, (name, params, before, width, keep) in enumerate(CASES):
+        method = create(name, params)
+        after = method.count(before, keep)
+        chain = chain_of(method, before, after)
+        placement = Placement(name, "image.projector.output", keep, params=params)
+        found.append(EmittedSite(number, placement, "image", before, after, width, 2, chain, None))
+    return found
+
+
+def text_of(dtype: str) -> str:
+    """The module of all cases."""
+    return module_text(sites(), dtype=dtype, table=table(DEFAULT), version="0")
+
+
+def record(dtype: str) -> list[dict[str, Any]]:
+    """By case: inputs of `compact_N`, and what the library's own pass gives for them."""
+    return [_of_site(site, dtype) for site in sites()]
+
+
+def _of_site(site: EmittedSite, dtype: str) -> dict[str, Any]:
+    draws = torch.Generator().manual_seed(site.number)
+    features = torch.randn(2, site.before.count, site.width, generator=draws).to(getattr(torch, dtype))
+    method = create(site.placement.method, site.placement.params)
+    row = torch.rand(2, site.before.count, generator=draws)
+    signals = dict.fromkeys(method.needs(site.before), row)
+    found = method.compress(Tokens(features, site.before, signals), site.after)
+    positions = torch.arange(3 * 2 * site.before.count).reshape(3, 2, -1)
+    return {
+        "features": features,
+        "rows": [row] * len(signals),
+        "positions": positions,
+        "index": found.index,
+        "hidden": merged(features, found),
+        "kept_positions": torch.stack([gather(axis, found.index) for axis in positions]),
+    }
