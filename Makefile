@@ -7,6 +7,8 @@ PIP_ARGS   ?=
 TORCH_ARGS ?=
 # Further options for pytest: make test ARGS="tests/ir -x"
 ARGS       ?=
+# Processes that share the tests; each takes one core.
+WORKERS    ?= auto
 
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.foveate-installed
@@ -44,11 +46,11 @@ demo: $(STAMP) ## plan for the small model that comes with foveate, apply, measu
 	@echo "The demo is done. Try next: foveate --help, or make test"
 
 test: $(STAMP) ## the test suite, without what needs minutes, a GPU or weights
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	@echo "The suite passed. Try next: make test-slow, or make lint"
 
 test-slow: $(STAMP) ## the tests that take more than 5 s each
-	@$(BIN)/python -m pytest -m "slow and not gpu and not real_weights" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow and not gpu and not real_weights" $(ARGS)
 	@echo "The slow tests passed. Try next: make bench"
 
 test-gpu: $(STAMP) ## the tests that need an NVIDIA GPU
@@ -68,7 +70,7 @@ format: $(STAMP) ## bring all files to the project's style
 	@echo "Formatted. Try next: make lint"
 
 # A benchmark imports what stands beside it, so it alone runs with its own folder on the path.
-BENCHMARKS := testbed cost_model overhead planner planner_regret planner_budgets
+BENCHMARKS := testbed cost_model overhead greedy_selectors planner planner_regret planner_budgets gate
 bench: $(STAMP) ## every benchmark in turn (an hour), then docs/results.md from their figures; fails where a goal is missed
 	@mkdir -p benchmarks/results
 	@failed=; for name in $(BENCHMARKS); do \

@@ -20,9 +20,13 @@ TITLES = {
     "cost_model": "Predicted against measured time",
     "overhead": "What applying a plan costs",
     "greedy_selectors": "Greedy selectors against the plain loop",
-    "dinov2": "Published vision weights: DINOv2-S under every encoder-side method",
-    "whisper": "Published speech weights: Whisper's word error rate against tokens kept",
+    "dinov2": "Published vision weights: DINOv2-S at 257 tokens under every encoder-side method",
+    "dinov2_1370": "Published vision weights: DINOv2-S at 1370 tokens under every encoder-side method",
+    "whisper": "Published speech weights: word error rate of Whisper tiny.en against tokens kept",
+    "whisper_base": "Published speech weights: word error rate of Whisper base against tokens kept",
+    "gate": "The gate beside a busy loop: false failures, regressions caught",
     "trace": "Tracing by configuration alone",
+    "onnx_export": "Plans as ONNX models beside torch",
 }
 HEADER = """# Results
 

@@ -7,7 +7,25 @@ from typing import Annotated
 
 import typer
 
-from . import bench, calibrate, check, demo, devices, diff, explain, list_models, methods, overlay, plan, report, run, trace, validate
+from . import (
+    bench,
+    calibrate,
+    check,
+    demo,
+    devices,
+    diff,
+    emit,
+    explain,
+    export,
+    list_models,
+    methods,
+    overlay,
+    plan,
+    report,
+    run,
+    trace,
+    validate,
+)
 from .outcome import exit_code
 from .output import say
 
@@ -54,9 +72,11 @@ _COMMANDS = (
     (plan.plan, plan.EXAMPLE),
     (explain.explain, explain.EXAMPLE),
     (diff.diff, diff.EXAMPLE),
+    (emit.emit, emit.EXAMPLE),
     (run.run, run.EXAMPLE),
     (overlay.overlay, overlay.EXAMPLE),
     (report.report, report.EXAMPLE),
+    (export.export, export.EXAMPLE),
     (bench.bench, bench.EXAMPLE),
     (check.check, check.EXAMPLE),
     (validate.validate, validate.EXAMPLE),

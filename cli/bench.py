@@ -12,6 +12,7 @@ from .inputs import workload_inputs
 from .models import default_workload, load_model
 from .options import FormatOption, ModelArgument, WorkloadOption
 from .output import OutputFormat, mebibytes, milliseconds, print_json, print_table, remark
+from .own_methods import takes_methods
 from .validate import checked
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ EXAMPLE = "foveate bench testbed --plan examples/hand_written.yaml --rounds 21"
 UNCOMPRESSED = "none"
 
 
+@takes_methods
 def bench(
     model: ModelArgument,
     *,

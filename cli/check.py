@@ -2,99 +2,121 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from ..common.errors import EXIT_DONE, BudgetNotMet, Undecided
-from .inputs import workload_inputs
-from .models import config_source, default_workload, load_model
-from .options import MODEL_HELP, DeviceOption, FormatOption, PlanArgument, WorkloadOption
-from .output import OutputFormat, milliseconds, print_json, say
-from .validate import checked
-
-if TYPE_CHECKING:
-    from ..ir.plan import Plan
-    from ..planner.gate import Verdict
+from ..common.files import read_text, write_whole
+from .checking import Request, baseline_of, check_file
+from .options import MODEL_HELP, DeviceOption, WorkloadOption
+from .output import Justify, print_json, print_table, say
+from .own_methods import takes_methods
+from .verdict_annotations import github
+from .verdict_junit import junit
+from .verdict_markdown import markdown
+from .verdicts import Checked, cells, checks_data, exit_code, sentence
 
 EXAMPLE = 'foveate check plan.yaml --model testbed --budget "ttft<=60%" --measure'
-_EXIT_CODES = {"held": EXIT_DONE, "broken": BudgetNotMet.exit_code, "undecided": Undecided.exit_code}
+_COLUMNS: dict[str, Justify] = {
+    "plan": "left",
+    "budget": "left",
+    "figure": "right",
+    "interval": "right",
+    "limit": "right",
+    "how": "left",
+    "verdict": "left",
+}
 
 
+class VerdictFormat(StrEnum):
+    """How `foveate check` prints what it found."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+    GITHUB = "github"
+    MARKDOWN = "markdown"
+
+
+@takes_methods
 def check(
-    plan: PlanArgument,
+    plans: Annotated[list[Path], typer.Argument(metavar="PLAN...", help="Plan files (YAML).", show_default=False)],
     *,
-    model: Annotated[str, typer.Option("--model", metavar="MODEL", help=MODEL_HELP, show_default=False)],
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help=f"{MODEL_HELP}; default: the plan's.", show_default=False),
+    ] = None,
     budget: Annotated[
         list[str] | None,
         typer.Option("--budget", metavar="BUDGET", help="Repeatable; default: the plan's own.", show_default=False),
     ] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Time the live model instead of predicting.")] = False,
     device: DeviceOption = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=3, help="Timed rounds with --measure.")] = 21,
+    dtype: Annotated[str | None, typer.Option("--dtype", help="Of a predicted check; default: the plan's.")] = None,
+    rounds: Annotated[int, typer.Option("--rounds", min=3, help="Timed rounds of the first look with --measure.")] = 21,
     workload: WorkloadOption = None,
-    format: FormatOption = OutputFormat.TABLE,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar="FILE", help="Another plan, or a check's JSON.", show_default=False),
+    ] = None,
+    max_regression: Annotated[
+        str, typer.Option("--max-regression", metavar="PERCENT", help="The most a figure may be worse than --baseline.")
+    ] = "5%",
+    min_delta: Annotated[
+        float, typer.Option("--min-delta", min=0, help="Differences below this many ms are no regression.")
+    ] = 0.1,
+    format: Annotated[VerdictFormat, typer.Option("--format", help="How to print the result.")] = VerdictFormat.TABLE,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write JSON here.", show_default=False)] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", help="Also write JUnit XML here.", show_default=False)
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option("--summary", help="Also append Markdown to this file.", show_default=False)
+    ] = None,
 ) -> None:
-    """Check that a plan still holds its budget.
+    """Check that plans still fit their model and hold their budgets.
 
-    Exits 0 where it is held, 1 where it is broken, 3 where noise leaves it undecided.
+    Exits 0 where all is held, 1 where a budget is broken, 2 where a plan does not fit, 3 where noise leaves a budget
+    undecided.
     """
-    found = checked(plan)
-    requested = workload or (str(found.workload) if found.workload else None)
-    found = replace(found, workload=default_workload(model, requested))
-    verdict = _measured(found, model, budget, rounds) if measure else _predicted(found, model, budget, device)
-    if format is OutputFormat.JSON:
-        print_json(verdict_data(verdict))
-    else:
-        print_verdict(plan.name, verdict)
-    raise typer.Exit(_EXIT_CODES[verdict.verdict])
+    other = None if baseline is None else baseline_of(baseline, max_regression, min_delta)
+    asked = Request(model, budget, measure, device, dtype, rounds, workload, other)
+    found = [check_file(path, asked) for path in plans]
+    for file, text in ((json_file, _json), (junit_file, junit)):
+        if file is not None:
+            write_whole(file, text(found))
+    if summary is not None:
+        write_whole(summary, (read_text(summary) if summary.exists() else "") + markdown(found))
+    _PRINTERS[format](found)
+    for item in found:
+        if item.error is not None:
+            raise item.error
+    raise typer.Exit(exit_code(found))
 
 
-def verdict_data(verdict: Verdict) -> dict[str, Any]:
-    """The JSON of docs/formats.md."""
-    return {
-        "verdict": verdict.verdict,
-        "budget": verdict.budget,
-        "value_ms": verdict.value_ms,
-        "limit_ms": verdict.limit_ms,
-        "interval": list(verdict.interval),
-        "mode": verdict.mode,
-    }
+def _json(found: Sequence[Checked]) -> str:
+    return json.dumps(checks_data(found), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def print_verdict(name: str, verdict: Verdict) -> None:
-    """Print the verdict in one sentence."""
-    low, high = (quantity(verdict.budget, bound) for bound in verdict.interval)
-    spread = "" if low == high else f" ({low} to {high})"
-    figure, limit = quantity(verdict.budget, verdict.value_ms), quantity(verdict.budget, verdict.limit_ms)
-    how = {"measure": "measured", "predict": "predicted"}.get(verdict.mode, verdict.mode)
-    say(f"{name}: {verdict.budget} is {verdict.verdict}: {how} {figure}{spread}, limit {limit}.")
+def _print_table(found: Sequence[Checked]) -> None:
+    """One sentence for one limit, a table for several."""
+    rows = [(Path(item.plan).name, *cells(verdict)) for item in found for verdict in item.verdicts]
+    if len(rows) == 1:
+        only = next(item for item in found if item.verdicts)
+        say(f"{rows[0][0]}: {sentence(only.verdicts[0])}.")
+    elif rows:
+        print_table(_COLUMNS, rows)
 
 
-def quantity(budget: str, value: float) -> str:
-    """A figure of the budget with its unit.
-
-    >>> quantity("ttft<=60%", 12.34), quantity("memory<=2GiB", 2**30), quantity("fidelity>=0.9", 0.95)
-    ('12.3 ms', '1.00 GiB', '0.950')
-    """
-    if budget.startswith("memory"):
-        return f"{value / 2**30:.2f} GiB"
-    if budget.startswith("throughput"):
-        return f"{value:.1f}/s"
-    return f"{value:.3f}" if budget.startswith("fidelity") else f"{milliseconds(value)} ms"
-
-
-def _measured(plan: Plan, model: str, budget: list[str] | None, rounds: int) -> Verdict:
-    from ..planner import check as gate
-
-    loaded = load_model(model)
-    inputs = workload_inputs(loaded, plan.workload or default_workload(model, None))
-    return gate(plan, model=loaded.model, inputs=inputs, budget=budget, mode="measure", rounds=rounds)
-
-
-def _predicted(plan: Plan, model: str, budget: list[str] | None, device: str | None) -> Verdict:
-    from ..ir.sources import load_config
-    from ..planner import check as gate
-
-    return gate(plan, model=load_config(config_source(model)), device=device, budget=budget, mode="predict")
+_PRINTERS: dict[VerdictFormat, Callable[[Sequence[Checked]], object]] = {
+    VerdictFormat.TABLE: _print_table,
+    VerdictFormat.JSON: lambda found: print_json(checks_data(found)),
+    VerdictFormat.JUNIT: lambda found: sys.stdout.write(junit(found)),
+    VerdictFormat.GITHUB: lambda found: sys.stdout.write(github(found)),
+    VerdictFormat.MARKDOWN: lambda found: sys.stdout.write(markdown(found)),
+}

@@ -12,7 +12,6 @@ from ..common.errors import BadInput, BudgetNotMet
 from ..common.files import write_whole
 from .bench import UNCOMPRESSED
 from .calibrate import measured_profile, rates
-from .check import quantity
 from .demo_report import print_answers, print_closing, print_times
 from .demo_scene import DemoScene, answers, answers_under, demo_scene, held_out_accuracy
 from .inputs import processed, prompt_text
@@ -22,6 +21,7 @@ from .plan import calibration_samples, named
 from .progress import progress
 from .trace import print_flow
 from .validate import summary
+from .verdicts import quantity
 
 if TYPE_CHECKING:
     from ..cost_models import DeviceProfile
@@ -144,12 +144,13 @@ def _planned(loaded: Loaded, limit: Budget, profile: DeviceProfile, effort: Effo
 
 def _measured(loaded: Loaded, plan: Plan, limit: Budget, scene: DemoScene, effort: Effort) -> str:
     """Time the demo's own request with and without the plan, interleaved; returns `held`, `undecided` or `broken`."""
-    from ..planner.gate import judge_timing
+    from ..planner.gate_timing import Times, judge_timing
     from ..runtime import compare
 
     inputs = processed(loaded, [scene.image], prompt_text(loaded, scene.questions[0].text))
     figures = compare(loaded.model, inputs, {UNCOMPRESSED: None, "plan": plan}, rounds=effort.rounds)
-    verdict = judge_timing(limit, figures["plan"], figures[UNCOMPRESSED], new_tokens=1)
+    times = Times.of(figures["plan"]), Times.of(figures[UNCOMPRESSED])
+    verdict = judge_timing(limit, *times, new_tokens=1)
     print_times(plan, figures[UNCOMPRESSED], figures["plan"])
     say(f"The budget {limit} is {verdict.verdict}: the limit here is {quantity(str(limit), verdict.limit_ms)}.")
     return verdict.verdict

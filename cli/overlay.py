@@ -14,6 +14,7 @@ from .media import Sound, require_file
 from .models import Loaded, load_model
 from .options import AudioOption, FramesOption, ImageOption, ModelArgument, VideoOption
 from .output import say
+from .own_methods import takes_methods
 from .validate import checked
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 EXAMPLE = "foveate overlay testbed --plan plan.yaml --image picture.png -o kept.png"
 
 
+@takes_methods
 def overlay(
     model: ModelArgument,
     *,

@@ -13,11 +13,13 @@ from .media import require_file
 from .models import Loaded, load_model
 from .options import AudioOption, FramesOption, ImageOption, ModelArgument, VideoOption
 from .output import print_table
+from .own_methods import takes_methods
 from .validate import checked
 
 EXAMPLE = 'foveate run testbed --image picture.png --prompt "is there a dog" --plan plan.yaml'
 
 
+@takes_methods
 def run(
     model: ModelArgument,
     *,

@@ -9,6 +9,7 @@ from ..common.errors import BadInput
 from .models import traced
 from .options import ModelOption, PlanArgument, WorkloadOption
 from .output import say
+from .own_methods import takes_methods
 
 if TYPE_CHECKING:
     from ..common.yaml_lines import Located
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLE = "foveate validate examples/hand_written.yaml --model testbed"
 
 
+@takes_methods
 def validate(plan: PlanArgument, *, model: ModelOption = None, workload: WorkloadOption = None) -> None:
     """Check what a plan file says, alone or for a model."""
     found = checked(plan)

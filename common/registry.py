@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -92,6 +93,36 @@ def modules_of(package: str) -> Callable[[], None]:
         path = importlib.import_module(package).__path__
         for module in sorted(found.name for found in pkgutil.walk_packages(path, prefix=f"{package}.")):
             importlib.import_module(module)
+
+    return load
+
+
+def entry_points_of(group: str) -> Callable[[], None]:
+    """Return a loader that imports what installed packages offer under the entry point `group`, in order of name.
+
+    The loader raises BadInput, naming the package, where one of them cannot be imported.
+    """
+
+    def load() -> None:
+        for point in sorted(entry_points(group=group), key=lambda point: point.name):
+            try:
+                point.load()
+            except Exception as error:
+                package = point.dist.name if point.dist is not None else "an installed package"
+                raise BadInput(
+                    f"{package} offers {point.name!r} under {group}, and {point.value} cannot be imported: {error!r}; "
+                    "mend or uninstall it."
+                ) from error
+
+    return load
+
+
+def both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    """Return a loader that runs one loader and then another."""
+
+    def load() -> None:
+        first()
+        second()
 
     return load
 

@@ -8,9 +8,7 @@ from ..ir.layout import Layout
 from ..ir.op import Op
 from .base import Compression, Pass, Tokens, register
 from .primitives.costs import merge_op, row_ops, top_k_op
-from .primitives.frames import ranks, run_starts
-from .primitives.merge import places
-from .primitives.select import top_k
+from .primitives.neighbours import chained, neighbour_cosines
 
 
 @register
@@ -28,7 +26,7 @@ class AToMeOutput(Pass):
     summary = "merge neighbours in time that are alike"
     mechanism = "similarity"
     modalities = ("audio",)
-    sites = ("projector.output",)
+    sites = ("encoder.output", "projector.output")
     consumes = ("temporal", "feature")
     catalog_id = "a-tome"
     training = "both"
@@ -39,12 +37,4 @@ class AToMeOutput(Pass):
 
     def compress(self, tokens: Tokens, target: Layout) -> Compression:
         """The first tokens of the chains, with their means."""
-        import torch
-        from torch.nn.functional import normalize
-
-        unit = normalize(tokens.features.float(), dim=-1)
-        similar = torch.full_like(unit[..., 0], float("-inf"))
-        similar[:, 1:] = (unit[:, 1:] * unit[:, :-1]).sum(dim=-1)
-        joins = ranks(similar) < tokens.layout.count - target.count
-        index = top_k((~joins).float(), target.count)
-        return Compression(index, places(index, tokens.layout.count).gather(1, run_starts(joins)))
+        return Compression(*chained(neighbour_cosines(tokens.features), target.count))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..common.errors import BadInput
 from ..common.names import unknown
-from ..common.registry import Registry, modules_of
+from ..common.registry import Registry, both, entry_points_of, modules_of
 from ..ir.layout import Layout
 from ..ir.op import Op
 from ..ir.signal import Need
@@ -124,7 +124,12 @@ class Pass(ABC):
 
 
 PassType = TypeVar("PassType", bound=type[Pass])
-REGISTRY: Registry[type[Pass]] = Registry("pass", load=modules_of(__package__ or "foveate.passes"))
+ENTRY_POINTS = "foveate.passes"
+"""Group of entry points by which installed packages offer modules that register passes of their own."""
+
+REGISTRY: Registry[type[Pass]] = Registry(
+    "pass", load=both(modules_of(__package__ or "foveate.passes"), entry_points_of(ENTRY_POINTS))
+)
 
 
 def register(cls: PassType) -> PassType:

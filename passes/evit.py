@@ -24,7 +24,7 @@ class EViT(Pass):
     """Keep by the attention of [CLS], between attention and MLP; fuse the others (arXiv:2202.07800, section 3.2).
 
     The score is the softmax row of [CLS] in the layer's own attention, averaged over the heads. With `fuse` the tokens
-    that are not kept are added up, each times its score (equation 4, not normalised).
+    that are not kept are added up, each times its score (equation 4; not normalised, as in the public code).
 
     Exact count: the paper keeps K tokens and one fused one more; here the fused token is one of the K, at the place of
     the most attended of those that it stands for. At K = 1 the most attended token stays alone. Published with

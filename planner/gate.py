@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from ..common.errors import BadInput
-from ..common.timing import Interval, median_interval, ratio_interval
-from ..cost_models import CostModel, DeviceProfile, load_profile
+from ..cost_models import DeviceProfile
 from ..ir.budget import Budget
 from ..ir.plan import Plan
-from ..ir.tracing import trace
-from ..runtime import check_fits, compare, resolve
+from ..ir.sources import load_config
+from ..runtime import check_fits
 from .budgets import Budgets, parse_budgets
-from .solver import figure
+from .gate_baseline import Baseline, read_baseline
+from .gate_looks import Looks, decide
+from .gate_predicted import Predictor
+from .gate_timing import measured
+from .gate_verdict import Verdict, worst
 
-if TYPE_CHECKING:
-    from ..runtime import Figures
+__all__ = ["Baseline", "Looks", "Verdict", "check", "decide", "read_baseline", "verdicts", "worst"]
 
-Outcome = Literal["held", "broken", "undecided"]
-_ORDER: tuple[Outcome, ...] = ("held", "undecided", "broken")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the gate says of one budget.
-
-    Attributes:
-        verdict: `held`, `broken`, or `undecided` where the interval straddles the limit.
-        budget: the budget. mode: how the figure was had: `measure`, `predict` or `recorded` (fidelity in the plan).
-        value_ms, limit_ms: the figure and its limit, in ms (memory in bytes, throughput in requests a second, fidelity
-            as it is).
-        interval: 95 % interval of the figure; equal bounds where there is none.
-    """
-
-    verdict: Outcome
-    budget: str
-    value_ms: float
-    limit_ms: float
-    interval: tuple[float, float]
-    mode: str
+Mode = Literal["measure", "predict"]
 
 
 def check(
@@ -50,106 +31,78 @@ def check(
     inputs: Mapping[str, Any] | None = None,
     device: DeviceProfile | str | None = None,
     budget: Budgets | None = None,
-    mode: Literal["measure", "predict"] = "measure",
+    mode: Mode = "measure",
     rounds: int = 21,
 ) -> Verdict:
     """The worst verdict over all budgets, and the one nearest to its limit among equals.
 
-    Measured budgets are broken only when the whole interval lies past the limit, and undecided when it straddles it.
-    Relative limits are of the uncompressed model, timed in the same interleaved rounds of this process.
+    Measured budgets are broken only when the whole interval lies past the limit, and undecided when it straddles it
+    after all looks (`Looks`). Relative limits are of the uncompressed model, timed in the same interleaved rounds of
+    this process.
 
     Args:
         plan: the plan. budget: limits to check instead of the plan's own.
-        model: the live model for `measure`; for `predict` also a configuration or a checkpoint folder.
+        model: the live model for `measure`; for `predict` also a configuration, or a name or path of `load_config`.
         inputs: what the processor returns for one request, for `measure`.
         device: profile for `predict`; by default the one that the plan names.
+        rounds: timed rounds of the first look.
 
     Raises:
         BadInput: the plan does not fit the model or names what no longer exists, there is no budget, or what the mode
             needs is missing.
     """
+    return worst(
+        verdicts(plan, model=model, inputs=inputs, device=device, budget=budget, mode=mode, looks=Looks(rounds=rounds))
+    )
+
+
+def verdicts(
+    plan: Plan,
+    *,
+    model: Any = None,
+    inputs: Mapping[str, Any] | None = None,
+    device: DeviceProfile | str | None = None,
+    dtype: str | None = None,
+    budget: Budgets | None = None,
+    mode: Mode = "measure",
+    looks: Looks | None = None,
+    baseline: Baseline | None = None,
+) -> list[Verdict]:
+    """A verdict for every budget, for the memory of a predicted device, and for every figure of a baseline.
+
+    Args:
+        plan, model, inputs, device, budget, mode: as for `check`. dtype: of a predicted check, by default the plan's.
+        looks: how long a measured check goes on. baseline: what the plan may not be much worse than.
+
+    Raises:
+        BadInput: as `check` does.
+    """
     budgets = parse_budgets(budget) if budget is not None else plan.budget
-    if not budgets:
+    if not budgets and baseline is None:
         raise BadInput("the plan states no budget to check; give one such as ttft<=60%")
     if model is None:
         raise BadInput("a check needs the model; give a live one to measure, or its configuration to predict")
-    check_fits(plan, model)
+    _fits(plan, model)
+    if not budgets and baseline is not None and baseline.plan is None:
+        budgets = (Budget("ttft", 1.0, relative=True),)
     timed = tuple(item for item in budgets if item.figure != "fidelity")
-    verdicts = [_recorded(plan, item) for item in budgets if item.figure == "fidelity"]
-    if timed and mode == "measure":
-        verdicts += _measured(plan, model, inputs, timed, rounds)
-    elif timed:
-        verdicts += _predicted(plan, model, device, timed)
-    return max(verdicts, key=lambda found: (_ORDER.index(found.verdict), _strain(found)))
+    found = [_recorded(plan, item) for item in budgets if item.figure == "fidelity"]
+    other = None if baseline is None else baseline.plan
+    regressions = () if baseline is None else baseline.regressions(item.figure for item in timed)
+    if mode == "predict" and (timed or regressions):
+        predictor = Predictor.of(plan, model, device=device, dtype=dtype)
+        found += predictor.verdicts(plan, timed, baseline=other, regressions=regressions)
+    elif timed or regressions:
+        if inputs is None:
+            raise BadInput("a measured check needs inputs; give what the processor returns for one request")
+        shared: dict[str, Any] = {"baseline": other, "regressions": regressions, "looks": looks or Looks()}
+        found += measured(plan, model, inputs, budgets=timed, **shared)
+    return found if baseline is None else found + baseline.judge(found)
 
 
-def decide(low: float, high: float, limit: float, *, at_least: bool = False) -> Outcome:
-    """The verdict for a figure with interval [`low`, `high`].
-
-    >>> decide(9.0, 9.9, 10.0), decide(9.5, 10.5, 10.0), decide(10.1, 11.0, 10.0)
-    ('held', 'undecided', 'broken')
-    """
-    if at_least:
-        return "held" if low >= limit else "broken" if high < limit else "undecided"
-    return "held" if high <= limit else "broken" if low > limit else "undecided"
-
-
-def judge_timing(budget: Budget, figures: Figures, plain: Figures, *, new_tokens: int) -> Verdict:
-    """The verdict on a time, from figures of the same interleaved rounds.
-
-    A relative limit is checked on the ratio paired by round and given back in ms of the median uncompressed time.
-
-    Raises:
-        BadInput: a figure that was not timed.
-    """
-    value = _samples(budget, figures, new_tokens)
-    if budget.relative:
-        base = _samples(budget, plain, new_tokens)
-        found = ratio_interval(value, base)
-        scale = float(median_interval(base).median)
-        outcome = decide(found.low, found.high, budget.limit)
-        found = Interval(*(scale * bound for bound in found))
-        return Verdict(outcome, str(budget), found.median, scale * budget.limit, (found.low, found.high), "measure")
-    found = median_interval(value)
-    outcome = decide(found.low, found.high, budget.limit)
-    return Verdict(outcome, str(budget), found.median, budget.limit, (found.low, found.high), "measure")
-
-
-def _measured(
-    plan: Plan, model: Any, inputs: Mapping[str, Any] | None, budgets: Sequence[Budget], rounds: int
-) -> list[Verdict]:
-    if inputs is None:
-        raise BadInput("a measured check needs inputs; give what the processor returns for one request")
-    workload = plan.workload
-    new_tokens = max(2, workload.new_tokens if workload else 2)
-    steps = new_tokens if any(item.figure in ("tpot", "latency") for item in budgets) else 0
-    figures = compare(model, inputs, {"plain": None, "plan": plan}, rounds=rounds, new_tokens=steps)
-    return [judge_timing(item, figures["plan"], figures["plain"], new_tokens=new_tokens) for item in budgets]
-
-
-def _samples(budget: Budget, figures: Figures, new_tokens: int) -> Any:
-    if budget.figure == "ttft":
-        return figures.ttft_samples
-    if budget.figure in ("tpot", "latency") and figures.tpot_ms is not None:
-        decode = figures.tpot_ms
-        return [decode] if budget.figure == "tpot" else figures.ttft_samples + (new_tokens - 1) * decode
-    raise BadInput(f"{budget} cannot be measured here; check it with mode predict")
-
-
-def _predicted(plan: Plan, model: Any, device: DeviceProfile | str | None, budgets: Sequence[Budget]) -> list[Verdict]:
-    if device is None and plan.device is None:
-        raise BadInput("a predicted check needs a device, which the plan does not name; give a profile")
-    profile = load_profile(device if device is not None else plan.device.name)  # type: ignore[union-attr]
-    graph = trace(model, plan.workload)
-    cost = CostModel(profile, dtype=plan.device.dtype if plan.device else "float32")
-    base, value = cost.predict(graph), cost.predict(resolve(graph, plan))
-    return [_prediction(item, figure(value, item.figure), figure(base, item.figure)) for item in budgets]
-
-
-def _prediction(budget: Budget, value: float, base: float) -> Verdict:
-    """A prediction repeats exactly, so it is held or broken by its value alone."""
-    outcome: Outcome = "held" if budget.holds(value, base) else "broken"
-    return Verdict(outcome, str(budget), value, budget.absolute(base), (value, value), "predict")
+def _fits(plan: Plan, model: Any) -> None:
+    """Refuse a plan for another model, or one that names what no longer exists."""
+    check_fits(plan, load_config(model) if isinstance(model, (str, os.PathLike)) else model)
 
 
 def _recorded(plan: Plan, budget: Budget) -> Verdict:
@@ -160,9 +113,3 @@ def _recorded(plan: Plan, budget: Budget) -> Verdict:
     low, high = plan.fidelity.interval or (value, value)
     outcome = "held" if value >= budget.limit else decide(low, high, budget.limit, at_least=True)
     return Verdict(outcome, str(budget), value, budget.limit, (low, high), "recorded")
-
-
-def _strain(verdict: Verdict) -> float:
-    """How much of its limit a verdict uses up; above 1 it is past it."""
-    ratio = verdict.value_ms / verdict.limit_ms
-    return 1 / ratio if verdict.budget.startswith(("fidelity", "throughput")) else ratio

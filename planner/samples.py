@@ -98,7 +98,7 @@ def _sample(source: Path, number: int, text: str, processor: Any) -> Calibration
         from PIL import Image
 
         image = Image.open(picture).convert("RGB")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise BadInput.at(source, number, f"the picture {picture} cannot be read", "check the path") from error
     try:
         inputs = _processed(processor, line.prompt, images=image)

@@ -25,6 +25,7 @@ from foveate.planner.report.page import collect
 from foveate.runtime import resolve
 
 ROOT = Path(__file__).resolve().parents[2]
+SMALL = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + b"IHDR" + (4).to_bytes(4, "big") * 2
 CHARTS = re.compile(r'<script type="application/json" id="charts">(.*?)</script>', re.DOTALL)
 
 
@@ -88,7 +89,7 @@ def test_every_measured_trial_is_shown(plan: Plan) -> None:
 
 
 def test_hostile_names_are_escaped(plan: Plan, tmp_path: Path) -> None:
-    page = report(plan, drawings=[Drawing(b"png", HOSTILE)])
+    page = report(plan, drawings=[Drawing(SMALL, HOSTILE)])
     body = page[: page.index('<script type="application/json"')]
     assert HOSTILE not in page.replace("\\u003c", "")
     assert "<script>alert" not in page
@@ -109,7 +110,15 @@ def test_nothing_on_the_page_asks_for_a_network(plan: Plan) -> None:
 def test_what_a_plan_lacks_is_said() -> None:
     page = report(Plan.from_yaml("foveate: 1\nplacements:\n- {pass: pool, site: image.projector.output, keep: 0.25}\n"))
     missing = re.findall(r'data-missing="(\w+)">([^<]+)</p>', page)
-    assert [section for section, _ in missing] == ["flow", "waterfall", "front", "ablation", "conflicts", "kept", "sources"]
+    assert [section for section, _ in missing] == [
+        "flow",
+        "waterfall",
+        "front",
+        "ablation",
+        "conflicts",
+        "kept",
+        "sources",
+    ]
     assert all(words.strip().endswith(".") for _, words in missing)
     assert charts(page) == {}
 
