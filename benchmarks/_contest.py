@@ -10,9 +10,9 @@ from typing import Any
 from foveate.common.timing import Interval
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
-from foveate.planner.decision import Decision
-from foveate.planner.search import Search
-from foveate.planner.solver import Solver
+from foveate.planner.search.decision import Decision
+from foveate.planner.search.search import Search
+from foveate.planner.search.solver import Solver
 from foveate.planner.verify import settle
 from foveate.runtime import compare, ratio
 from foveate.testbed.evaluate import paired_bootstrap

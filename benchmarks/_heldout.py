@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from foveate.ir.plan import Plan
-from foveate.planner.features import Features
-from foveate.planner.fidelity import applied
+from foveate.planner.fidelity.features import Features
+from foveate.planner.fidelity.fidelity import applied
 from foveate.testbed import samples as image_samples
 from foveate.testbed.evaluate import accuracy
 from foveate.testbed.video.sampling import samples as video_samples

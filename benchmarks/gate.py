@@ -27,8 +27,8 @@ import torch
 from _table import Goal, finish, parser, show
 
 from foveate.common.timing import FloatArray, fixed_threads, interleave
-from foveate.planner.gate_looks import Looks, until_decided
-from foveate.planner.gate_timing import Regression, Times, judge_regression
+from foveate.planner.gating.looks import Looks, until_decided
+from foveate.planner.gating.timing import Regression, Times, judge_regression
 
 LIMIT, PLANTED = 0.03, 0.10
 MOST_FALSE, LEAST_CAUGHT, MOST_UNDECIDED = 0.02, 0.95, 0.10

@@ -29,13 +29,13 @@ from foveate.cost_models import DeviceProfile, calibrate, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
 from foveate.planner import unmet
-from foveate.planner.batches import collate
-from foveate.planner.decision import Decision
+from foveate.planner.fidelity.batches import collate
+from foveate.planner.fidelity.judge import FidelityJudge, Judge
+from foveate.planner.fidelity.samples import CalibrationSample, from_testbed
 from foveate.planner.job import Job
-from foveate.planner.judge import FidelityJudge, Judge
 from foveate.planner.planning import job_of
-from foveate.planner.samples import CalibrationSample, from_testbed
-from foveate.planner.screening import Profile
+from foveate.planner.search.decision import Decision
+from foveate.planner.search.screening import Profile
 from foveate.testbed import load
 
 ABOVE_FLOOR = (0.5, 0.42, 0.34, 0.27, 0.2, 0.14, 0.08)
@@ -192,7 +192,7 @@ def goals_of(loss: float, rivals: Sequence[Rival], found: Sequence[tuple[float, 
 
 
 def _memory_study() -> Any:
-    from foveate.planner.study import open_study
+    from foveate.planner.studies.study import open_study
 
     return open_study(None, question={})
 

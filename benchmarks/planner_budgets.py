@@ -28,10 +28,10 @@ from foveate.cost_models import CostModel, DeviceProfile, calibrate, load_profil
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
 from foveate.planner import unmet
-from foveate.planner.batches import collate
-from foveate.planner.samples import CalibrationSample, from_testbed
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
+from foveate.planner.fidelity.batches import collate
+from foveate.planner.fidelity.samples import CalibrationSample, from_testbed
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
 from foveate.runtime import compare, ratio
 from foveate.testbed import load
 from foveate.testbed.model import ModelSize, build_model

@@ -26,15 +26,15 @@ from foveate.common.timing import fixed_threads
 from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
-from foveate.planner.batch_solver import least_dropped
-from foveate.planner.decision import Decision, Step
-from foveate.planner.fidelity import Fidelity, Reference, tally
-from foveate.planner.judge import GiveUp
-from foveate.planner.samples import from_testbed
-from foveate.planner.search import Search
-from foveate.planner.solver import Solution, Solver
-from foveate.planner.space import Space
-from foveate.planner.study import open_study
+from foveate.planner.fidelity.fidelity import Fidelity, Reference, tally
+from foveate.planner.fidelity.judge import GiveUp
+from foveate.planner.fidelity.samples import from_testbed
+from foveate.planner.search.batch_solver import least_dropped
+from foveate.planner.search.decision import Decision, Step
+from foveate.planner.search.search import Search
+from foveate.planner.search.solver import Solution, Solver
+from foveate.planner.search.space import Space
+from foveate.planner.studies.study import open_study
 from foveate.testbed import load
 
 EARLY = ("divprune", "fastervlm", "pool", "random", "uniform", "visionzip")

@@ -78,8 +78,8 @@ def run_oracle(model: Any, processor: Any, questions: list[Any], plan: Plan) -> 
 
 def measured_fidelity(model: Any, processor: Any, questions: list[Any], plans: list[Plan]) -> list[float]:
     """Label-free fidelity of every cell over the same calibration questions."""
-    from foveate.planner.fidelity import Reference, measure_fidelity
-    from foveate.planner.samples import from_testbed
+    from foveate.planner.fidelity.fidelity import Reference, measure_fidelity
+    from foveate.planner.fidelity.samples import from_testbed
 
     calibration = from_testbed(questions, processor)
     reference = Reference.of(model, calibration)

@@ -15,7 +15,7 @@ from .verdicts import Checked
 
 if TYPE_CHECKING:
     from ..ir.plan import Plan
-    from ..planner.gate import Baseline, Verdict
+    from ..planner.gating.gate import Baseline, Verdict
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def check_file(path: Path, asked: Request) -> Checked:
 
 
 def _verdicts(path: Path, asked: Request) -> list[Verdict]:
-    from ..planner.gate import Looks, verdicts
+    from ..planner.gating.gate import Looks, verdicts
 
     plan = checked(path)
     model = asked.model or _own_model(plan)
@@ -82,7 +82,7 @@ def baseline_of(path: Path, max_regression: str = "5%", min_delta: float = 0.1) 
     Raises:
         BadInput: there is none, or the percentage is malformed.
     """
-    from ..planner.gate import read_baseline
+    from ..planner.gating.gate import read_baseline
 
     text = max_regression.strip().removesuffix("%")
     try:

@@ -144,7 +144,7 @@ def _planned(loaded: Loaded, limit: Budget, profile: DeviceProfile, effort: Effo
 
 def _measured(loaded: Loaded, plan: Plan, limit: Budget, scene: DemoScene, effort: Effort) -> str:
     """Time the demo's own request with and without the plan, interleaved; returns `held`, `undecided` or `broken`."""
-    from ..planner.gate_timing import Times, judge_timing
+    from ..planner.gating.timing import Times, judge_timing
     from ..runtime import compare
 
     inputs = processed(loaded, [scene.image], prompt_text(loaded, scene.questions[0].text))

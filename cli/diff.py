@@ -13,7 +13,7 @@ from .validate import checked
 
 if TYPE_CHECKING:
     from ..ir.placement import Placement
-    from ..planner.diff import FigureChange, PlacementChange, PlanDiff
+    from ..planner.explaining.diff import FigureChange, PlacementChange, PlanDiff
 
 EXAMPLE = "foveate diff a.yaml b.yaml"
 
@@ -25,7 +25,7 @@ def diff(
     format: FormatOption = OutputFormat.TABLE,
 ) -> None:
     """Show what two plans do differently: placements, counts, times, fidelity."""
-    from ..planner.diff import diff as compare
+    from ..planner.explaining.diff import diff as compare
 
     found = compare(checked(first), checked(second))
     if format is OutputFormat.JSON:

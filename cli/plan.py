@@ -20,7 +20,7 @@ from .progress import progress
 if TYPE_CHECKING:
     from ..ir.budget import Budget
     from ..ir.plan import Plan
-    from ..planner.samples import CalibrationSample
+    from ..planner.fidelity.samples import CalibrationSample
 
 EXAMPLE = (
     'foveate plan qwen2.5-vl-7b --device h100-sxm --workload video=64x448x448,text=64 --budget "ttft<=50%" -o p.yaml'
@@ -157,8 +157,8 @@ def _measured(model: str, source: str, wanted: Request) -> Plan:
 
 def _join(model: str, source: str | None, wanted: Request) -> None:
     """Work on a study that another process has begun, until it is complete."""
-    from ..planner.joining import join
-    from ..planner.storage import shown
+    from ..planner.studies.joining import join
+    from ..planner.studies.storage import shown
 
     study = wanted.searching["study"]
     if study is None or source is None:
@@ -195,7 +195,7 @@ def calibration_samples(
     Raises:
         BadInput: no such file, or a malformed line, which is named.
     """
-    from ..planner.samples import from_testbed, read_jsonl
+    from ..planner.fidelity.samples import from_testbed, read_jsonl
 
     if source not in EMBEDDED:
         return read_jsonl(source, loaded.processor), None

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from .verdicts import Checked, sentence
 
 if TYPE_CHECKING:
-    from ..planner.gate import Verdict
+    from ..planner.gating.gate import Verdict
 
 # What XML 1.0 cannot hold, not even escaped (section 2.2).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -11,7 +11,7 @@ from ..common.errors import EXIT_DONE, BadInput, BudgetNotMet, Undecided
 from .output import milliseconds
 
 if TYPE_CHECKING:
-    from ..planner.gate import Verdict
+    from ..planner.gating.gate import Verdict
 
 _EXIT_CODES = {"held": EXIT_DONE, "broken": BudgetNotMet.exit_code, "undecided": Undecided.exit_code}
 _HOW = {"measure": "measured", "predict": "predicted"}
@@ -37,7 +37,7 @@ class Checked:
     @property
     def worst(self) -> Verdict:
         """The worst verdict."""
-        from ..planner.gate import worst
+        from ..planner.gating.gate import worst
 
         return worst(self.verdicts)
 
@@ -93,7 +93,7 @@ def verdict_data(verdict: Verdict) -> dict[str, Any]:
 
 def checks_data(checks: Sequence[Checked]) -> dict[str, Any]:
     """The JSON of docs/formats.md: the worst verdict of all, and every verdict with the plan that it is of."""
-    from ..planner.gate import worst
+    from ..planner.gating.gate import worst
 
     found = [(item.plan, verdict) for item in checks for verdict in item.verdicts]
     failures = [{"plan": item.plan, "error": str(item.error)} for item in checks if item.error is not None]

@@ -9,14 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .explanation import explain
-    from .gate import Verdict, check
+    from .explaining.explanation import explain
+    from .gating.gate import Verdict, check
     from .planning import plan
 
 __all__ = ["Verdict", "check", "explain", "plan"]
 
 # No module here may be called `plan`, `check` or `explain`: importing it would cover the function.
-_HOMES = {"plan": "planning", "check": "gate", "Verdict": "gate", "explain": "explanation"}
+_HOMES = {"plan": "planning", "check": "gating.gate", "Verdict": "gating.gate", "explain": "explaining.explanation"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast, get_args
 
-from .fidelity import Fidelity
+from .fidelity.fidelity import Fidelity
 
 Kind = Literal["measured", "task", "prior"]
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from ..ir.budget import Budget
 from ..ir.plan import Plan
 from . import unmet
-from .batches import batches
-from .decision import NOTHING
-from .decoding import on_device, pad_token
-from .fidelity import Fidelity, ahead
-from .inverse import drop_most
-from .judge import Judge
-from .samples import CalibrationSample
-from .screening import Profile
-from .search import Progress, Search
-from .solver import Solution, Solver
-from .study import TRIALS, open_study
+from .fidelity.batches import batches
+from .fidelity.decoding import on_device, pad_token
+from .fidelity.fidelity import Fidelity, ahead
+from .fidelity.judge import Judge
+from .fidelity.samples import CalibrationSample
+from .search.decision import NOTHING
+from .search.inverse import drop_most
+from .search.screening import Profile
+from .search.search import Progress, Search
+from .search.solver import Solution, Solver
+from .studies.study import TRIALS, open_study
 from .verify import SLACK, Finalist, finalists, predicted, settle
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from ..ir.sources import load_config
 from ..ir.tracing import trace
 from ..ir.workload import Workload
 from .budgets import Budgets, parse_budgets
-from .evidence import device_record, filled, front_records, machine_of, runners_up
-from .fidelity import NEW_TOKENS
+from .explaining.evidence import device_record, filled, front_records, machine_of, runners_up
+from .fidelity.fidelity import NEW_TOKENS
+from .fidelity.judge import FidelityJudge, Judge, TaskJudge
+from .fidelity.samples import CalibrationSample, split, workload_of
+from .fidelity.task import Metric
 from .job import Choice, Job
-from .judge import FidelityJudge, Judge, TaskJudge
-from .samples import CalibrationSample, split, workload_of
-from .search import Progress
-from .solver import Solver
-from .space import Space
-from .storage import shown
-from .task import Metric
+from .search.search import Progress
+from .search.solver import Solver
+from .search.space import Space
+from .studies.storage import shown
 from .weightless import plan_without_weights
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..common.errors import BudgetNotMet
 from ..ir.budget import Budget
-from .solver import Solution, Solver, figure
+from .search.solver import Solution, Solver, figure
 
 _UNITS = {"ttft": "ms", "tpot": "ms", "latency": "ms", "memory": "GiB", "throughput": "/s"}
 

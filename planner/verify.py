@@ -10,9 +10,9 @@ from ..ir.budget import Budget
 from ..ir.plan import Plan
 from ..ir.workload import Workload
 from ..runtime import compare, ratio
-from .decision import Decision
-from .search import Evaluated
-from .solver import Solution, Solver
+from .search.decision import Decision
+from .search.search import Evaluated
+from .search.solver import Solution, Solver
 
 if TYPE_CHECKING:
     from ..runtime import Figures

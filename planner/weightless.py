@@ -12,15 +12,15 @@ from ..ir.graph import Graph
 from ..ir.plan import Plan
 from ..ir.plan_schema import FidelityRecord, SearchRecord
 from . import unmet
-from .ablation import ablation
-from .decision import NOTHING, Decision
-from .evidence import assembled, device_record, runners_up
+from .explaining.ablation import ablation
+from .explaining.evidence import assembled, device_record, runners_up
 from .figures import rounded
-from .inverse import drop_most
-from .prior import PriorJudge, passes_with_prior, prior_judge
-from .search import Evaluated, Progress
-from .solver import Solution, Solver
-from .space import Space
+from .priors.judge import PriorJudge, passes_with_prior, prior_judge
+from .search.decision import NOTHING, Decision
+from .search.inverse import drop_most
+from .search.search import Evaluated, Progress
+from .search.solver import Solution, Solver
+from .search.space import Space
 
 _PREFERRED_DTYPES = ("bfloat16", "float16", "float32")
 

@@ -20,7 +20,7 @@ from foveate.common.errors import BadInput
 from foveate.cost_models import load_profile
 from foveate.ir.plan import Plan
 from foveate.ir.workload import Workload
-from foveate.planner.samples import read_jsonl
+from foveate.planner.fidelity.samples import read_jsonl
 
 KINDS = ("plan", "profile", "workload", "calibration")
 MANY = 10_000 // len(KINDS)

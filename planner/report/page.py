@@ -11,7 +11,7 @@ from ...common.errors import BadInput
 from ...common.names import unknown
 from ...passes import REGISTRY
 from ...runtime.resolve import resolved_plan
-from ..conflicts import decide
+from ..rules.conflicts import decide
 from .charts import pareto_chart, waterfall
 from .content import Costed, Drawing, Report
 from .flow_svg import Scale, flow_svg

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..storage import shown
+from ..studies.storage import shown
 from .content import Source
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...common.errors import BadInput
-from ..front import FrontPoint, pareto
-from ..storage import shown, url_of
-from ..study import KEY, TTFT, VALUE, VIOLATION, quiet
+from ..search.front import FrontPoint, pareto
+from ..studies.storage import shown, url_of
+from ..studies.study import KEY, TTFT, VALUE, VIOLATION, quiet
 from .content import Trial
 
 if TYPE_CHECKING:

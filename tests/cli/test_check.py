@@ -18,7 +18,7 @@ from foveate.cli.verdict_junit import junit
 from foveate.cli.verdict_markdown import markdown
 from foveate.cli.verdicts import Checked, exit_code
 from foveate.common.errors import BadInput
-from foveate.planner.gate import Verdict
+from foveate.planner.gating.gate import Verdict
 
 from .conftest import Foveate
 

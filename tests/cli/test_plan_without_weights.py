@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from foveate.ir.plan import load
-from foveate.planner.prior_fit import published_fit
+from foveate.planner.priors.fit import published_fit
 
 from .conftest import Foveate
 

@@ -15,12 +15,12 @@ import foveate
 from foveate.cost_models import CostModel, DeviceProfile, Prediction, StageCost, load_profile
 from foveate.ir.graph import Graph
 from foveate.ir.plan import Plan
-from foveate.planner.fidelity import Fidelity
-from foveate.planner.samples import CalibrationSample
-from foveate.planner.search import Search
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
-from foveate.planner.study import open_study
+from foveate.planner.fidelity.fidelity import Fidelity
+from foveate.planner.fidelity.samples import CalibrationSample
+from foveate.planner.search.search import Search
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
+from foveate.planner.studies.study import open_study
 from foveate.testbed import checkpoint_path
 
 IMAGE_TOKEN, END, PAD, SIDE = 5, 2, 0, 56

@@ -15,9 +15,9 @@ from foveate.ir.op import Op
 from foveate.ir.placement import Placement
 from foveate.ir.workload import Images, Workload
 from foveate.passes import REGISTRY, Compression, Pass, Tokens
-from foveate.planner.conflict_schema import Relation, RuleRecord, Setting, TableRecord
-from foveate.planner.conflicts import decide, discount, forbidden, matches, relation, rules
-from foveate.planner.traits import Traits, traits_of
+from foveate.planner.rules.conflicts import decide, discount, forbidden, matches, relation, rules
+from foveate.planner.rules.schema import Relation, RuleRecord, Setting, TableRecord
+from foveate.planner.rules.traits import Traits, traits_of
 
 PASSES = REGISTRY.items()
 ONE_TURN = Workload(images=(Images(1, 224, 224),))

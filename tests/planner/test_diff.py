@@ -8,7 +8,7 @@ from foveate.ir.budget import Budget
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.ir.plan_schema import FidelityRecord, MeasuredRecord, PredictedRecord
-from foveate.planner.diff import diff
+from foveate.planner.explaining.diff import diff
 
 POOL = Placement("pool", "image.projector.output", 0.25, tokens_in=256, tokens_out=64)
 FASTV = Placement("fastv", "decoder.layers.2", 0.5)

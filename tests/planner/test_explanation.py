@@ -18,9 +18,9 @@ from foveate.ir.plan_schema import (
 )
 from foveate.ir.workload import Workload
 from foveate.planner import explain
-from foveate.planner.ablation import ablation, parts
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
+from foveate.planner.explaining.ablation import ablation, parts
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
 
 POOL = Placement("pool", "image.projector.output", 0.25)
 FASTV = Placement("fastv", "decoder.layers.2", 0.5)

@@ -12,11 +12,11 @@ import torch
 from foveate.common.errors import BadInput
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
-from foveate.planner.features import acts_after_encoder
-from foveate.planner.fidelity import Reference, bootstrap_mean, measure_fidelity
-from foveate.planner.judge import FidelityJudge
-from foveate.planner.samples import CalibrationSample
-from foveate.planner.task import exact_match, measure_task
+from foveate.planner.fidelity.features import acts_after_encoder
+from foveate.planner.fidelity.fidelity import Reference, bootstrap_mean, measure_fidelity
+from foveate.planner.fidelity.judge import FidelityJudge
+from foveate.planner.fidelity.samples import CalibrationSample
+from foveate.planner.fidelity.task import exact_match, measure_task
 from foveate.runtime import apply
 
 IMAGE_TOKEN, END = 5, 2

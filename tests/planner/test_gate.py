@@ -17,11 +17,11 @@ from foveate.ir.budget import Budget
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.ir.plan_schema import DeviceRecord, FidelityRecord, ModelRecord
-from foveate.planner.gate import Looks, decide, read_baseline, verdicts
-from foveate.planner.gate_baseline import Baseline
-from foveate.planner.gate_looks import until_decided
-from foveate.planner.gate_timing import Regression, Times, judge_regression, judge_timing
-from foveate.planner.samples import CalibrationSample
+from foveate.planner.fidelity.samples import CalibrationSample
+from foveate.planner.gating.baseline import Baseline
+from foveate.planner.gating.gate import Looks, decide, read_baseline, verdicts
+from foveate.planner.gating.looks import until_decided
+from foveate.planner.gating.timing import Regression, Times, judge_regression, judge_timing
 
 BUDGET = Budget.parse("ttft<=60%")
 

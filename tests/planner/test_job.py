@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foveate.planner.decision import Decision
-from foveate.planner.fidelity import Fidelity
+from foveate.planner.fidelity.fidelity import Fidelity
 from foveate.planner.job import Choice, best_choice
+from foveate.planner.search.decision import Decision
 
 EARLY, LATE = ("fastervlm", "projector.output"), ("fastv", "decoder.layers.2")
 SINGLE, OTHER, PAIR = Decision.of(EARLY), Decision.of(("random", "projector.output")), Decision.of(EARLY, LATE)

@@ -12,9 +12,9 @@ from foveate.common.errors import BadInput
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
 from foveate.planner.job import Job
-from foveate.planner.joining import join, join_job
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
+from foveate.planner.studies.joining import join, join_job
 
 TRIALS = 16
 

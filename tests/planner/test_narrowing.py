@@ -11,14 +11,14 @@ import pytest
 from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
-from foveate.planner import narrowing
-from foveate.planner.batch_solver import least_dropped
-from foveate.planner.decision import Decision, Step
-from foveate.planner.narrowing import narrow, remaining_after
-from foveate.planner.screening import screened
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
-from foveate.planner.surrogate import Curve, Point, Surrogate
+from foveate.planner.search import narrowing
+from foveate.planner.search.batch_solver import least_dropped
+from foveate.planner.search.decision import Decision, Step
+from foveate.planner.search.narrowing import narrow, remaining_after
+from foveate.planner.search.screening import screened
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
+from foveate.planner.search.surrogate import Curve, Point, Surrogate
 
 EARLY, LATE = Step("divprune", ("projector.output",)), Step("fastv", ("decoder.layers.2",))
 STAGED = Step("fastv", ("decoder.layers.1", "decoder.layers.3"))

@@ -16,7 +16,7 @@ from foveate.cost_models import load_profile
 from foveate.ir.graph import Graph
 from foveate.ir.plan import Plan
 from foveate.planner import explain, planning, verify
-from foveate.planner.samples import CalibrationSample
+from foveate.planner.fidelity.samples import CalibrationSample
 from foveate.runtime import Figures
 
 BUDGET = "ttft<=75%"

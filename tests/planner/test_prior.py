@@ -12,9 +12,9 @@ from foveate.ir.graph import Graph
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.passes import REGISTRY
-from foveate.planner.prior import passes_with_prior, prior_judge
-from foveate.planner.prior_data import PublishedResult, published_results, read_source
-from foveate.planner.prior_fit import fit, published_fit
+from foveate.planner.priors.data import PublishedResult, published_results, read_source
+from foveate.planner.priors.fit import fit, published_fit
+from foveate.planner.priors.judge import passes_with_prior, prior_judge
 
 SOURCE = """\
 source: some-paper

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from foveate.common.errors import BadInput
-from foveate.planner.batches import batches, collate
-from foveate.planner.samples import CalibrationSample, read_jsonl, split, workload_of
+from foveate.planner.fidelity.batches import batches, collate
+from foveate.planner.fidelity.samples import CalibrationSample, read_jsonl, split, workload_of
 
 
 def processor(*, images: Image.Image, text: str, return_tensors: str) -> dict[str, torch.Tensor]:

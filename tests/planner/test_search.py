@@ -12,12 +12,12 @@ import pytest
 from foveate.common.errors import BadInput
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
-from foveate.planner.batch_solver import least_dropped
-from foveate.planner.decision import Decision
-from foveate.planner.front import FrontPoint, pareto
-from foveate.planner.proposal import parameters, proposed
-from foveate.planner.search import Search
-from foveate.planner.study import best_of, open_study
+from foveate.planner.search.batch_solver import least_dropped
+from foveate.planner.search.decision import Decision
+from foveate.planner.search.front import FrontPoint, pareto
+from foveate.planner.search.proposal import parameters, proposed
+from foveate.planner.search.search import Search
+from foveate.planner.studies.study import best_of, open_study
 
 BUDGET = [Budget.parse("ttft<=60%")]
 HARM = {"divprune": 0.2, "fastv": 0.15, "fastervlm": 0.5}

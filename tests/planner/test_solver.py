@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
-from foveate.planner.decision import Decision, Step
-from foveate.planner.solver import Solver, figure
-from foveate.planner.space import Space
+from foveate.planner.search.decision import Decision, Step
+from foveate.planner.search.solver import Solver, figure
+from foveate.planner.search.space import Space
 
 PLAIN = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LAYERS = st.integers(1, 5).map("decoder.layers.{}".format)

@@ -11,10 +11,10 @@ import pytest
 import foveate
 from foveate.ir.graph import Graph
 from foveate.passes import REGISTRY
-from foveate.planner.conflicts import forbidden
-from foveate.planner.decision import Decision, Step, place_of
-from foveate.planner.placements import placements_of
-from foveate.planner.space import ALWAYS, Space
+from foveate.planner.rules.conflicts import forbidden
+from foveate.planner.search.decision import Decision, Step, place_of
+from foveate.planner.search.placements import placements_of
+from foveate.planner.search.space import ALWAYS, Space
 from foveate.runtime import resolve
 
 

@@ -13,10 +13,10 @@ import pytest
 from optuna.trial import TrialState
 
 from foveate.common.errors import BadInput
-from foveate.planner import storage, workers
-from foveate.planner.storage import storage_of
-from foveate.planner.study import join_study, open_study, quiet
-from foveate.planner.workers import beating, reclaim, requeue, requeue_lost, turn, worker_name
+from foveate.planner.studies import storage, workers
+from foveate.planner.studies.storage import storage_of
+from foveate.planner.studies.study import join_study, open_study, quiet
+from foveate.planner.studies.workers import beating, reclaim, requeue, requeue_lost, turn, worker_name
 
 QUESTION = {"seed": 0}
 
@@ -40,7 +40,7 @@ def asked(study: optuna.Study) -> optuna.Trial:
 
 def dead_worker() -> str:
     """The name of a process of this machine that ran and ended."""
-    script = "from foveate.planner.workers import worker_name; print(worker_name())"
+    script = "from foveate.planner.studies.workers import worker_name; print(worker_name())"
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -14,10 +14,10 @@ from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
 from foveate.ir.workload import Workload
 from foveate.planner import verify
-from foveate.planner.decision import Decision, Step
-from foveate.planner.search import Search
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
+from foveate.planner.search.decision import Decision, Step
+from foveate.planner.search.search import Search
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
 from foveate.planner.verify import Timing, excess, finalists, settle
 from foveate.runtime import Figures
 

@@ -17,7 +17,7 @@ import optuna
 import pytest
 from postgres_cluster import cluster, missing
 
-from foveate.planner.storage import storage_of
+from foveate.planner.studies.storage import storage_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 

@@ -23,12 +23,12 @@ from conftest import FEW, IMAGE_TOKEN, KnownJudge, TokenCost
 import foveate
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
-from foveate.planner import storage
-from foveate.planner.fidelity import Fidelity
+from foveate.planner.fidelity.fidelity import Fidelity
 from foveate.planner.job import Job
-from foveate.planner.joining import join_job
-from foveate.planner.solver import Solver
-from foveate.planner.space import Space
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
+from foveate.planner.studies import storage
+from foveate.planner.studies.joining import join_job
 
 _SECONDS = 0.05
 

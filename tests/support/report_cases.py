@@ -24,7 +24,7 @@ from foveate.ir.plan_schema import (
     SearchRecord,
     StageRecord,
 )
-from foveate.planner.study import KEY, TTFT, VALUE, VIOLATION
+from foveate.planner.studies.study import KEY, TTFT, VALUE, VIOLATION
 from foveate.runtime import resolve
 from foveate.runtime.resolve import resolved_plan
 

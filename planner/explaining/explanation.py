@@ -1,0 +1,169 @@
+"""Why this plan and not another, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...common.errors import BadInput
+from ...common.names import unknown
+from ...ir.placement import Placement
+from ...ir.plan import Plan
+from ...ir.site import Site
+from ...passes import REGISTRY, Pass
+from ..priors.judge import passes_with_prior
+from ..rules.conflicts import forbidden
+
+_RUNNERS_UP = 5
+
+
+def explain(plan: Plan) -> str:
+    """What the plan does, costs and gains, what each placement buys, which rules decided, and what was not chosen.
+
+    Runners-up that the plan does not hold are read from the study that it names, where that is still there.
+
+    Raises:
+        BadInput: the plan names a pass that does not exist.
+    """
+    sections = (
+        _placements(plan),
+        _figures(plan),
+        _fidelity(plan),
+        _ablation(plan),
+        _conflicts(plan),
+        _search(plan),
+        _left_out(plan),
+    )
+    return "\n".join(line for section in sections for line in section) + "\n"
+
+
+def _placements(plan: Plan) -> Iterator[str]:
+    if not plan.placements:
+        yield "The plan compresses nothing: the budget holds without it."
+    for number, placement in enumerate(sorted(plan.placements, key=lambda p: Site.parse(p.site).depth), start=1):
+        if placement.method not in REGISTRY:
+            raise unknown("pass", placement.method, REGISTRY.names())
+        cls = REGISTRY.get(placement.method)
+        yield f"{number}. {placement.method} at {placement.site}: {cls.summary} ({cls.source})."
+        yield f"   Keeps {_kept(placement)}; {_where(placement)}."
+
+
+def _kept(placement: Placement) -> str:
+    if placement.tokens_in is None or placement.tokens_out is None:
+        return f"{100 * placement.keep:.3g} % of the tokens"
+    return f"{placement.tokens_out} of {placement.tokens_in} tokens ({100 * placement.keep:.3g} %)"
+
+
+def _where(placement: Placement) -> str:
+    site = Site.parse(placement.site)
+    if site.kind == "decoder.layer":
+        return f"decoder layers 0 to {(site.layer or 1) - 1} still see every token that arrives"
+    return "no decoder layer sees the rest"
+
+
+def _figures(plan: Plan) -> Iterator[str]:
+    limits = ", ".join(map(str, plan.budget))
+    if limits:
+        yield f"Budget: {limits}."
+    if plan.predicted is not None:
+        base = plan.predicted.baseline_ttft_ms
+        share = f", {100 * plan.predicted.ttft_ms / base:.1f} % of {base:.4g} ms uncompressed" if base else ""
+        device = f" on {plan.device.name} ({plan.device.profile} profile)" if plan.device else ""
+        yield f"Predicted TTFT{device}: {plan.predicted.ttft_ms:.4g} ms{share}."
+        heaviest = max(plan.predicted.stages, key=lambda stage: stage.ms, default=None)
+        if heaviest is not None:
+            yield f"   The largest part is {heaviest.name} with {heaviest.ms:.4g} ms for {heaviest.tokens} tokens."
+    if plan.measured is not None:
+        low, high = plan.measured.interval or [plan.measured.ratio] * 2
+        yield (
+            f"Measured TTFT: {plan.measured.ttft_ms:.4g} ms, {100 * plan.measured.ratio:.1f} % of the uncompressed "
+            f"model (95 % interval {100 * low:.1f} to {100 * high:.1f} %, n = {plan.measured.n}); "
+            f"{plan.measured.machine}."
+        )
+
+
+def _fidelity(plan: Plan) -> Iterator[str]:
+    if plan.fidelity is None:
+        yield "Fidelity: not measured."
+        return
+    found = plan.fidelity
+    low, high = found.interval or [found.value] * 2
+    what = "Task score" if found.kind == "task" else f"Fidelity ({found.kind})"
+    counted = "published rows" if found.kind == "prior" else "samples"
+    top1 = f"; the same first choice at {100 * found.top1:.1f} % of the answer tokens" if found.top1 is not None else ""
+    yield f"{what}: {found.value:.4f} (95 % interval {low:.4f} to {high:.4f}, {found.samples} {counted}){top1}."
+    if found.error is not None:
+        yield f"   No weights were run; the prior misses sources that it has not seen by {found.error:.3f} (RMS)."
+    if found.note:
+        yield f"   {found.note[0].upper()}{found.note[1:]}."
+
+
+def _ablation(plan: Plan) -> Iterator[str]:
+    """What each placement buys: how much slower and how much more faithful the plan is without it."""
+    if plan.predicted is None or plan.fidelity is None:
+        return
+    for record in plan.ablation:
+        slower, better = record.ttft_ms - plan.predicted.ttft_ms, record.fidelity - plan.fidelity.value
+        cost = f"costs {better:.4f} of fidelity" if better >= 0 else f"adds {-better:.4f} of fidelity"
+        yield (
+            f"{' and '.join(record.without)} saves {slower:.4g} ms of predicted TTFT and {cost} ({record.kind}): "
+            f"without it {record.ttft_ms:.4g} ms and {record.fidelity:.4f}."
+        )
+
+
+def _conflicts(plan: Plan) -> Iterator[str]:
+    for record in plan.conflicts:
+        yield f"{' and '.join(record.between)}: {record.relation}; {record.reason}."
+
+
+def _search(plan: Plan) -> Iterator[str]:
+    if plan.search is None:
+        return
+    found = plan.search
+    how = "judged by the prior" if plan.fidelity is not None and plan.fidelity.kind == "prior" else "measured"
+    yield f"Search: {found.trials} trials, {found.evaluated} different plans {how}, seed {found.seed}."
+    if found.runners_up:
+        yield "Best of what was not chosen (value in the search, predicted TTFT):"
+        yield from (f"   {other.value:.4f}  {other.ttft_ms:.4g} ms  {other.plan}" for other in found.runners_up)
+        return
+    runners_up = _runners_up(found.study)
+    if runners_up:
+        yield "Best of the search on calibration samples:"
+        yield from (f"   {value:.4f}  {placements or 'no compression'}" for value, placements in runners_up)
+
+
+def _left_out(plan: Plan) -> Iterator[str]:
+    """Passes that could not be chosen: those that a rule forbids for this workload, and those without a prior."""
+    if plan.search is None or plan.workload is None:
+        return
+    by_reason: dict[str, list[str]] = {}
+    for name, cls in REGISTRY.items().items():
+        if set(cls.modalities) & set(plan.workload.modalities):
+            found = forbidden((_alone(name, cls),), REGISTRY.items(), plan.workload)
+            if found is not None:
+                by_reason.setdefault(found.reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"Not allowed here: {', '.join(names)}; {reason}."
+    if plan.fidelity is not None and plan.fidelity.kind == "prior":
+        wanted = set(plan.workload.modalities)
+        able = {name for name, cls in REGISTRY.items().items() if wanted & set(cls.modalities)}
+        missing = sorted(able - set(passes_with_prior(wanted)))
+        yield f"Without published results, so not considered: {', '.join(missing)}."
+
+
+def _alone(name: str, cls: type[Pass]) -> Placement:
+    """The pass at the last kind of site that it takes, half of the tokens kept."""
+    site = {"decoder.layer": "decoder.layers.1", "decoder.cache": "decoder.cache"}.get(cls.sites[-1])
+    return Placement(name, site or f"{cls.modalities[0]}.projector.output", 0.0 if cls.withdraws else 0.5)
+
+
+def _runners_up(study: str) -> list[tuple[float, str]]:
+    """The best values of the study, with their placements; nothing where it cannot be read."""
+    if not study or ("://" not in study and not Path(study).is_file()):
+        return []
+    from ..studies.study import best_of
+
+    try:
+        return best_of(study, _RUNNERS_UP)
+    except BadInput:
+        return []

@@ -1,0 +1,1 @@
+"""How closely the compressed model follows the uncompressed one, or how well it does a task."""

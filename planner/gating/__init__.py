@@ -1,0 +1,1 @@
+"""Whether a plan holds its budget: predicted, measured, or against a baseline."""

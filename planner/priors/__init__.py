@@ -1,0 +1,1 @@
+"""Fidelity from published tables, for models whose weights are not there."""

@@ -1,0 +1,133 @@
+"""How much to drop, solved for many decisions at once on the vectorised cost model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from ...common.errors import BadInput
+from ...cost_models import CostModel
+from ...cost_models.slots import Slots
+from ...cost_models.table import Predictions
+from ...ir.graph import Placed
+from .decision import Decision, Step
+from .placements import modalities_of
+from .solver import Solver
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def least_dropped(solver: Solver, decisions: Sequence[Decision]) -> dict[Decision, int]:
+    """For each of `decisions` that can meet the budgets the fewest tokens to drop, by the vectorised cost model.
+
+    Raises:
+        BadInput: the solver's cost model has no table of counts.
+    """
+    if not isinstance(solver.cost, CostModel):
+        raise BadInput(f"a {type(solver.cost).__name__} has no table of counts; give a CostModel")
+    dropped = _solved(solver, _Plans.of(solver, solver.cost, decisions))
+    held = zip(decisions, dropped.tolist(), strict=True)
+    return {decision: count for decision, count in held if count < solver.space.tokens}
+
+
+def countable(solver: Solver, step: Step) -> bool:
+    """Whether the step's counts fall token by token, as the table takes them; a clip's frames leave as a whole."""
+    graph = solver.space.graph
+    try:
+        for place, modality in product(step.places, modalities_of(graph, step)):
+            item = _slot(solver, step, place, modality)
+            graph.place([replace(item, tokens_out=item.tokens_in - 1)])
+    except BadInput:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Plans:
+    """P combinations as arrays over K slots: which slot, the shares before and after its step, its stage's exponent."""
+
+    slots: Slots
+    chosen: IntArray
+    before: FloatArray
+    after: FloatArray
+    exponent: FloatArray
+    tokens: IntArray
+    owners: IntArray
+
+    @classmethod
+    def of(cls, solver: Solver, cost: CostModel, decisions: Sequence[Decision]) -> _Plans:
+        """The arrays of `decisions`."""
+        placed: list[Placed] = []
+        index: dict[tuple[Step, str, str], int] = {}
+        rows = [list(_rows(solver, decision, placed, index)) for decision in decisions]
+        width = max(map(len, rows))
+        padded = np.array([row + [(-1, 0.0, 0.0, 1.0)] * (width - len(row)) for row in rows])
+        graph = solver.space.graph
+        owners = {modality: number for number, modality in enumerate(graph.layouts)}
+        return cls(
+            slots=Slots.of(cost.table(graph), placed),
+            chosen=padded[:, :, 0].astype(np.int64),
+            before=padded[:, :, 1],
+            after=padded[:, :, 2],
+            exponent=padded[:, :, 3],
+            tokens=np.array([item.tokens_in for item in placed]),
+            owners=np.array([owners[item.modality] for item in placed]),
+        )
+
+    def predict(self, part: FloatArray) -> Predictions:
+        """Figures where `part` (P,) of the tokens of every medium are dropped in all."""
+        first, last = 1 - self.before * part[:, None], 1 - self.after * part[:, None]
+        remaining = first * (np.maximum(last, 0) / np.maximum(first, 1e-9)) ** self.exponent
+        wanted = np.maximum(1, np.rint(self.tokens[self.chosen] * remaining)).astype(np.int64)
+        drops = np.zeros_like(wanted)
+        for owner in np.unique(self.owners):  # each modality has its own stream
+            left = np.full(len(wanted), self.tokens[self.owners == owner][0])
+            for column in range(wanted.shape[1]):
+                acts = (self.chosen[:, column] >= 0) & (self.owners[self.chosen[:, column]] == owner)
+                after = np.where(acts, np.minimum(left, wanted[:, column]), left)
+                drops[:, column] += left - after
+                left = after
+        return self.slots.predict(self.chosen, drops)
+
+
+def _rows(
+    solver: Solver, decision: Decision, placed: list[Placed], index: dict[tuple[Step, str, str], int]
+) -> Iterator[tuple[int, float, float, float]]:
+    """(slot, share before, share after, exponent) of every stage, modality by modality; new slots join `placed`."""
+    graph = solver.space.graph
+    for modality in graph.layouts:
+        pairs = zip(decision.steps, decision.shares, strict=True)
+        acting = [(step, weight) for step, weight in pairs if modality in modalities_of(graph, step)]
+        total, before = sum(weight for _, weight in acting), 0.0
+        for step, weight in acting:
+            after = before + weight / total
+            for stage, place in enumerate(step.places, start=1):
+                key = (step, place, modality)
+                if key not in index:
+                    index[key] = len(placed)
+                    placed.append(_slot(solver, step, place, modality))
+                yield index[key], before, after, stage / len(step.places)
+            before = after
+
+
+def _slot(solver: Solver, step: Step, place: str, modality: str) -> Placed:
+    """The step's pass alone at one place, on the uncompressed model."""
+    alone = Decision.of(Step(step.method, (place,), modality))
+    return solver.resolved(solver.space.placements(alone, solver.space.tokens // 2)).placed[0]
+
+
+def _solved(solver: Solver, plans: _Plans) -> IntArray:
+    """(P,) fewest tokens of the largest medium to drop so that every budget holds; N where none does."""
+    total = solver.space.tokens
+    low = np.full(len(plans.chosen), -1)
+    high = np.full(len(plans.chosen), total)
+    while (high - low > 1).any():
+        middle = np.minimum((low + high) // 2, total - 1)
+        holds = solver.excesses(plans.predict(middle / total)) <= 0
+        high, low = np.where(holds, middle, high), np.where(holds, low, np.maximum(low, middle))
+    return high

@@ -1,0 +1,191 @@
+"""What each pass loses alone at each site: profiled once on few samples, the best ones twice, kept in the study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ...ir.plan import Plan
+from ...passes import REGISTRY
+from ..fidelity.fidelity import Fidelity
+from ..fidelity.judge import Judge
+from .decision import Decision, Step
+from .solver import Solution, Solver
+from .space import ALWAYS
+from .surrogate import Curve, Point, Surrogate
+
+Progress = Callable[[str, int, int], None]
+Profile = dict[str, list[list[float]]]
+"""By step in words: [fraction asked for, fraction that remained, value] of each measurement."""
+
+_USUAL_REMAINING = 0.3
+_LEAST_GAIN = 0.002
+_NEAR = 1.5
+"""A measurement within this factor of the fraction asked for serves for it."""
+
+_COVERED = {"encoder.layer": {"encoder.layer.mid"}, "encoder.output": {"projector.output"}}
+"""Kinds of sites that are not screened where the pass also acts at another one."""
+
+_SURVIVORS = 3
+"""One step in so many is measured a second time, at half of the dropping."""
+
+_FIRST = 6
+"""The best single steps that the study starts with, beside the baselines."""
+
+MIXED = 16
+"""The best single steps that combinations are made of."""
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The profiled steps.
+
+    Attributes:
+        points: measurements of each step alone. remaining: the fraction at which steps are compared.
+    """
+
+    points: dict[Step, tuple[Point, ...]]
+    remaining: dict[Step, float]
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """Curves of every profiled step."""
+        return Surrogate({step: Curve.fit(found) for step, found in self.points.items()})
+
+    def ranked(self) -> list[Step]:
+        """Steps by the loss where each of them alone just meets the budgets; those that cannot meet them come last."""
+        curves = {step: Curve.fit(found) for step, found in self.points.items()}
+        return sorted(curves, key=lambda s: (float(curves[s].loss(self.remaining[s])), str(s)))
+
+    def first(self, solver: Solver) -> list[Decision]:
+        """What the study measures on all samples first: the best single steps and every baseline at its best place."""
+        able = [step for step in self.ranked() if solver.solve(Decision.of(step)).feasible]
+        best = able[:_FIRST]
+        best += [next(s for s in able if s.method == name) for name in ALWAYS if any(s.method == name for s in able)]
+        return [Decision.of(step) for step in dict.fromkeys(best)]
+
+    def mixable(self) -> list[Step]:
+        """The steps that combinations are made of: the best ones, and the best of each kind of site among them."""
+        ranked = [step for step in self.ranked() if not REGISTRY.get(step.method).withdraws]
+        kinds = {step.kind: step for step in reversed(ranked)}
+        return list(dict.fromkeys([*ranked[:MIXED], *kinds.values()]))
+
+
+def screened(solver: Solver, judge: Judge, *, profile: Profile, progress: Progress | None = None) -> Screen:
+    """Measure steps alone on the judge's first samples, what `profile` holds already left out and the rest added to it.
+
+    Every step is measured where it alone just meets the budgets (else where a typical one does); the best third again
+    at half of that dropping, which fixes how its loss grows.
+    """
+    steps = list(screening_steps(solver))
+    solved = {step: solver.solve(Decision.of(step)) for step in steps}
+    typical = _typical_drop(solver, list(solved.values()))
+    drops = {step: s.dropped if s.feasible and s.dropped else typical for step, s in solved.items()}
+    total = solver.space.tokens
+    for number, step in enumerate(steps):
+        _measure(solver, judge, step, drops[step], profile)
+        if progress:
+            progress("screen", number + 1, len(steps))
+    remaining = {step: 1 - drop / total if solved[step].feasible else _floor(total) for step, drop in drops.items()}
+    nearest = {str(step): _near(profile[str(step)], 1 - drops[step] / total)[:1] for step in steps}
+    once = Screen(_points(steps, nearest), remaining)
+    for step in once.ranked()[: math.ceil(len(steps) / _SURVIVORS)]:
+        if not REGISTRY.get(step.method).withdraws:
+            _measure(solver, judge, step, max(1, drops[step] // 2), profile)
+    return Screen(_points(steps, profile), remaining)
+
+
+def screening_steps(solver: Solver) -> Iterator[Step]:
+    """Each pass at each kind of site that can help: at the usual layer, in the middle of the decoder, as a schedule.
+
+    Where the usual layer is too deep for the budgets, the deepest one before it that is not takes its place. Inside an
+    encoder one place stands for the others of the pass, and the encoder's output for none, since the same tokens leave
+    at the projector's output.
+    """
+    space = solver.space
+    for steps in space.options.values():
+        singles = [single.steps[0] for single in space.singles() if single.steps[0] in steps]
+        kinds = {step.kind for step in singles}
+        for usual in singles:
+            covered = _COVERED.get(usual.kind, set()) & kinds
+            if not covered and _useful(solver, usual):
+                alike = [s for s in steps if s.kind == usual.kind and s.modality == usual.modality]
+                yield from _places(_able(solver, usual, alike), alike)
+
+
+def _places(usual: Step, alike: Sequence[Step]) -> Iterator[Step]:
+    plain = [step for step in alike if len(step.places) == 1]
+    staged = [step for step in alike if len(step.places) > 1 and step.places[0] == usual.places[0]]
+    yield from dict.fromkeys([usual, *([plain[len(plain) // 2]] if usual.kind == "decoder.layer" else []), *staged[:1]])
+
+
+def _able(solver: Solver, usual: Step, alike: Sequence[Step]) -> Step:
+    """The deepest plain place up to the usual one where the step alone can hold the budgets, else the usual one."""
+    earlier = [step for step in alike if len(step.places) == 1 and step.depth <= usual.depth]
+    deepest = sorted(earlier, key=lambda step: step.depth, reverse=True)
+    return next((step for step in deepest if solver.solve(Decision.of(step)).feasible), usual)
+
+
+def _useful(solver: Solver, step: Step) -> bool:
+    """Whether the step at its strongest improves any budget's figure; the TTFT where there is no budget."""
+    most = solver.solution(Decision.of(step), solver.space.tokens - 1).prediction
+    if not solver.budgets:
+        return most.ttft_ms < solver.baseline.ttft_ms
+    return any(solver.excess(most, b) < solver.excess(solver.baseline, b) - _LEAST_GAIN for b in solver.budgets)
+
+
+def glance(judge: Judge, plan: Plan) -> Fidelity | None:
+    """The value on the judge's first samples; on all of them where it does not look twice."""
+    seen: list[Fidelity] = []
+
+    def look(found: Fidelity) -> bool:
+        seen.append(found)
+        return True
+
+    found = judge.judge(plan, give_up=look)
+    return seen[0] if found is None and seen else found
+
+
+def _measure(solver: Solver, judge: Judge, step: Step, dropped: int, profile: Profile) -> None:
+    """Add a measurement of a step to `profile`, unless one near that fraction is there."""
+    wanted = 1 - dropped / solver.space.tokens
+    known = profile.setdefault(str(step), [])
+    if any(abs(math.log(asked / wanted)) < math.log(_NEAR) for asked, _, _ in known):
+        return
+    solution = solver.solution(Decision.of(step), dropped)
+    found = glance(judge, Plan.of(*solution.placements))
+    known.append([wanted, _left(solver, solution), 0.0 if found is None else found.value])
+
+
+def _near(known: Sequence[list[float]], wanted: float) -> list[list[float]]:
+    """Measurements by how near they were to the fraction `wanted`."""
+    return sorted(known, key=lambda entry: abs(math.log(entry[0] / wanted)))
+
+
+def _left(solver: Solver, solution: Solution) -> float:
+    """The fraction of the largest medium that is left; a withdrawal counts as one token."""
+    placed = solver.resolved(solution.placements).placed
+    if not placed:
+        return 1.0
+    last = max(placed, key=lambda item: solver.space.graph.layouts[item.modality].count)
+    total = solver.space.graph.layouts[last.modality].count
+    return max(1, min(i.tokens_out for i in placed if i.modality == last.modality)) / total
+
+
+def _points(steps: Sequence[Step], profile: Profile) -> dict[Step, tuple[Point, ...]]:
+    found = {
+        step: tuple(Point(left, value) for _, left, value in profile.get(str(step), []) if left < 1) for step in steps
+    }
+    return {step: points for step, points in found.items() if points}
+
+
+def _typical_drop(solver: Solver, solved: Sequence[Solution]) -> int:
+    """What a pass before the decoder must drop, which is where others are measured that cannot hold the budgets."""
+    held = sorted(s.dropped for s in solved if s.feasible and s.dropped)
+    return held[0] if held else round((1 - _USUAL_REMAINING) * solver.space.tokens)
+
+
+def _floor(total: int) -> float:
+    """The fraction that one token is: where steps are ranked that cannot hold the budgets alone."""
+    return 1 / total

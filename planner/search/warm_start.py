@@ -1,0 +1,109 @@
+"""What the study begins with: the best single passes, then the combinations that promise most."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..fidelity.judge import Judge
+from .decision import Decision
+from .narrowing import Narrowed, narrow, remaining_after
+from .screening import Profile, Progress, Screen, screened
+from .solver import Solution, Solver
+from .surrogate import Surrogate
+
+if TYPE_CHECKING:
+    import optuna
+
+COMBINATIONS = (8, 4)
+"""Combinations that are tried after the single passes, and again once the first ones have been measured."""
+
+_PROFILE, _ROUNDS, _CONSIDERED = "profile", "combined", "considered"
+
+
+class WarmStart:
+    """Screens single passes once for a study, and proposes what to measure first.
+
+    Args:
+        solver: solves decisions. judge: measures them. study: keeps the profile of single passes.
+        sensitivity: what earlier searches of the same model and samples measured of single passes, to be reused and
+            added to.
+        progress: called with (what, done, total).
+    """
+
+    def __init__(
+        self,
+        solver: Solver,
+        judge: Judge,
+        study: optuna.Study,
+        *,
+        sensitivity: Profile | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.solver = solver
+        self.judge = judge
+        self.study = study
+        self.sensitivity: Profile = {} if sensitivity is None else sensitivity
+        self.progress = progress
+        self.narrowed: Narrowed | None = None
+        self._screen: Screen | None = None
+        self._first: list[Decision] | None = None
+
+    @property
+    def screen(self) -> Screen:
+        """Every pass alone on few samples."""
+        if self._screen is None:
+            profile = self.sensitivity
+            profile.update(self.study.user_attrs.get(_PROFILE, {}))
+            try:
+                self._screen = screened(self.solver, self.judge, profile=profile, progress=self.progress)
+            finally:
+                if profile != self.study.user_attrs.get(_PROFILE):
+                    self.study.set_user_attr(_PROFILE, profile)
+        return self._screen
+
+    @property
+    def first(self) -> list[Decision]:
+        """The single passes that are measured on all samples before anything else."""
+        if self._first is None:
+            self._first = self.screen.first(self.solver)
+        return self._first
+
+    def due(self, done: int) -> bool:
+        """Whether combinations are to be proposed after `done` trials.
+
+        That is when the single passes are measured, and again when the first combinations have shown how passes
+        interact; the study remembers it, so that of several workers one proposes.
+        """
+        rounds = self._rounds
+        return rounds < len(COMBINATIONS) and done >= len(self.first) + sum(COMBINATIONS[:rounds])
+
+    def combinations(self, measured: Iterable[tuple[Solution, float]]) -> tuple[Decision, ...]:
+        """The combinations that promise most, some more in each round.
+
+        Args:
+            measured: what the study knows, with its value; it corrects what is expected of pairs of passes.
+        """
+        rounds = self._rounds + 1
+        self.study.set_user_attr(_ROUNDS, rounds)
+        count = sum(COMBINATIONS[:rounds])
+        self.narrowed = narrow(self.solver, self._learned(measured), self.screen.mixable(), count=count)
+        self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
+        return self.narrowed.best
+
+    @property
+    def considered(self) -> int:
+        """Plans that the cost model was asked about in the study's narrowings: combinations, each at every count."""
+        return int(self.study.user_attrs.get(_CONSIDERED, 0))
+
+    @property
+    def _rounds(self) -> int:
+        return int(self.study.user_attrs.get(_ROUNDS, 0))
+
+    def _learned(self, measured: Iterable[tuple[Solution, float]]) -> Surrogate:
+        surrogate = self.screen.surrogate
+        for solution, value in measured:
+            part = solution.dropped / self.solver.space.tokens
+            if len(solution.decision.steps) > 1:
+                surrogate.learn(solution.decision, remaining_after(solution.decision, part), value)
+        return surrogate

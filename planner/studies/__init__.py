@@ -1,0 +1,1 @@
+"""Where trials are kept, and the workers that share them."""
