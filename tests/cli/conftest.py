@@ -85,3 +85,9 @@ def write_plan(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output has the width of a pipe's, whatever the process that runs the tests says of its terminal."""
+    monkeypatch.delenv("COLUMNS", raising=False)

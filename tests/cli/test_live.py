@@ -48,7 +48,7 @@ def test_a_measured_check_gives_verdict_and_code(
     options = ("--measure", "--rounds", 3, *WORKLOAD, "--format", "json")
     shown = foveate("check", write_plan(), "--model", "testbed", "--budget", budget, *options)
     found = json.loads(shown.out)
-    assert list(found) == VERDICT_KEYS
+    assert list(found)[: len(VERDICT_KEYS)] == VERDICT_KEYS
     assert (found["verdict"], found["mode"], shown.code) == (verdict, "measure", code)
 
 
