@@ -67,7 +67,7 @@ def _named(name: str) -> Any:
         raise not_multimodal(name)
     error = unknown("model", name, [*known, *_preset_names()])
     raise BadInput(
-        f"no model at {name}: give a checkpoint folder, a config.json, or 'testbed', a preset or a model type; {error}"
+        f"no model at {name}: give a checkpoint folder, a config.json, 'testbed', a preset or a model type; {error}"
     )
 
 
