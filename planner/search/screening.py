@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from ...ir.plan import Plan
 from ...passes import REGISTRY
-from ..fidelity.fidelity import Fidelity
 from ..fidelity.judge import Judge
 from .decision import Decision, Step
+from .looking import look
 from .solver import Solution, Solver
-from .space import ALWAYS
 from .surrogate import Curve, Point, Surrogate
 
 Progress = Callable[[str, int, int], None]
@@ -29,9 +28,6 @@ _COVERED = {"encoder.layer": {"encoder.layer.mid"}, "encoder.output": {"projecto
 
 _SURVIVORS = 3
 """One step in so many is measured a second time, at half of the dropping."""
-
-_FIRST = 6
-"""The best single steps that the study starts with, beside the baselines."""
 
 MIXED = 16
 """The best single steps that combinations are made of."""
@@ -57,13 +53,6 @@ class Screen:
         """Steps by the loss where each of them alone just meets the budgets; those that cannot meet them come last."""
         curves = {step: Curve.fit(found) for step, found in self.points.items()}
         return sorted(curves, key=lambda s: (float(curves[s].loss(self.remaining[s])), str(s)))
-
-    def first(self, solver: Solver) -> list[Decision]:
-        """What the study measures on all samples first: the best single steps and every baseline at its best place."""
-        able = [step for step in self.ranked() if solver.solve(Decision.of(step)).feasible]
-        best = able[:_FIRST]
-        best += [next(s for s in able if s.method == name) for name in ALWAYS if any(s.method == name for s in able)]
-        return [Decision.of(step) for step in dict.fromkeys(best)]
 
     def mixable(self) -> list[Step]:
         """The steps that combinations are made of: the best ones, and the best of each kind of site among them."""
@@ -135,18 +124,6 @@ def _useful(solver: Solver, step: Step) -> bool:
     return any(solver.excess(most, b) < solver.excess(solver.baseline, b) - _LEAST_GAIN for b in solver.budgets)
 
 
-def glance(judge: Judge, plan: Plan) -> Fidelity | None:
-    """The value on the judge's first samples; on all of them where it does not look twice."""
-    seen: list[Fidelity] = []
-
-    def look(found: Fidelity) -> bool:
-        seen.append(found)
-        return True
-
-    found = judge.judge(plan, give_up=look)
-    return seen[0] if found is None and seen else found
-
-
 def _measure(solver: Solver, judge: Judge, step: Step, dropped: int, profile: Profile) -> None:
     """Add a measurement of a step to `profile`, unless one near that fraction is there."""
     wanted = 1 - dropped / solver.space.tokens
@@ -154,7 +131,7 @@ def _measure(solver: Solver, judge: Judge, step: Step, dropped: int, profile: Pr
     if any(abs(math.log(asked / wanted)) < math.log(_NEAR) for asked, _, _ in known):
         return
     solution = solver.solution(Decision.of(step), dropped)
-    found = glance(judge, Plan.of(*solution.placements))
+    found = look(judge, Plan.of(*solution.placements))
     known.append([wanted, _left(solver, solution), 0.0 if found is None else found.value])
 
 

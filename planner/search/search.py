@@ -24,9 +24,9 @@ from .warm_start import WarmStart
 if TYPE_CHECKING:
     import optuna
 
-_DECISION, _DROPPED, _GLANCE, _REFUSED = "decision", "dropped", "glance", "refused"
+_DECISION, _DROPPED, _LOOKS, _REFUSED = "decision", "dropped", "looks", "refused"
 _SAFE_RANK = 3
-"""A trial is pruned when its first glance lies clearly below this many earlier ones."""
+"""A trial is pruned when a look at part of the samples lies clearly below this many earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Search:
             while (done := turn(self.study, trials)) is not None:
                 self._recall()
                 if warm and self.start.due(done):
-                    self._queue(self.start.combinations((item.solution, item.value) for item in self.ranked()))
+                    self._queue(self.start.proposals((item.solution, item.value) for item in self.ranked()))
                 self._trial(done)
                 if self.progress:
                     self.progress("search", done + 1, trials)
@@ -156,7 +156,7 @@ class Search:
             self.study.tell(trial, values if len(self.study.directions) > 1 else values[0])
 
     def _objectives(self, trial: optuna.Trial) -> tuple[float, float] | None:
-        """The value to maximise and the TTFT to minimise; None where the trial is given up after a first glance."""
+        """The value to maximise and the TTFT to minimise; None where the trial is given up after a look."""
         solution = self._proposed(trial)
         if solution is None or not solution.feasible:
             trial.set_user_attr(VIOLATION, 1.0 if solution is None else solution.violation)
@@ -198,7 +198,7 @@ class Search:
         return ttft
 
     def _value(self, trial: optuna.Trial, solution: Solution) -> float | None:
-        """Measured on all samples, or known from the same placements; None where the first glance is hopeless."""
+        """Measured on all samples, or known from the same placements; None where a look at some is hopeless."""
         key = _key(solution)
         if key not in self._values:
             give_up = None if self._free else self._giving_up(trial)
@@ -209,15 +209,17 @@ class Search:
         return self._values[key]
 
     def _giving_up(self, trial: optuna.Trial) -> GiveUp:
-        """Whether a first glance is clearly worse than those of several trials before; queued trials always go on."""
-        trials = self.study.get_trials(deepcopy=False)
-        earlier = [t.user_attrs[_GLANCE] for t in trials if t.state.name == "COMPLETE" and _GLANCE in t.user_attrs]
-        warm = bool(trial.user_attrs.get(WARM))
+        """Whether a look is clearly worse than those of several trials before; queued trials always go on."""
+        complete = [t.user_attrs for t in self.study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
+        earlier = [attributes[_LOOKS] for attributes in complete if _LOOKS in attributes]
+        warm, values = bool(trial.user_attrs.get(WARM)), list[float]()
 
         def give_up(seen: Fidelity) -> bool:
-            trial.set_user_attr(_GLANCE, seen.value)
-            trial.report(seen.value, step=1)
-            return not warm and sum(value > seen.interval[1] for value in earlier) >= _SAFE_RANK
+            values.append(seen.value)
+            trial.set_user_attr(_LOOKS, values)
+            trial.report(seen.value, step=len(values))
+            alike = [looks[len(values) - 1] for looks in earlier if len(looks) >= len(values)]
+            return not warm and sum(value > seen.interval[1] for value in alike) >= _SAFE_RANK
 
         return give_up
 

@@ -1,4 +1,4 @@
-"""What the study begins with: the best single passes, then the combinations that promise most."""
+"""What a study begins with: the best single passes, the combinations that promise most, and what lies beside them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from ..fidelity.judge import Judge
 from .decision import Decision
 from .narrowing import Narrowed, narrow, remaining_after
+from .neighbours import neighbours
 from .screening import Profile, Progress, Screen, screened
+from .shortlist import shortlisted
 from .solver import Solution, Solver
 from .surrogate import Surrogate
 
@@ -18,7 +20,10 @@ if TYPE_CHECKING:
 COMBINATIONS = (8, 4)
 """Combinations that are tried after the single passes, and again once the first ones have been measured."""
 
-_PROFILE, _ROUNDS, _CONSIDERED = "profile", "combined", "considered"
+NEIGHBOURS, _REFINED = 8, 3
+"""Decisions next to the best ones so far that are tried then, and how many of the best these are."""
+
+_PROFILE, _FIRST, _ROUNDS, _CONSIDERED = "profile", "first", "combined", "considered"
 
 
 class WarmStart:
@@ -66,26 +71,35 @@ class WarmStart:
     def first(self) -> list[Decision]:
         """The single passes that are measured on all samples before anything else."""
         if self._first is None:
-            self._first = self.screen.first(self.solver)
+            known = self.study.user_attrs.get(_FIRST)
+            self._first = (
+                [Decision.from_data(data) for data in known]
+                if known is not None
+                else shortlisted(self.solver, self.judge, self.screen, progress=self.progress)
+            )
+            self.study.set_user_attr(_FIRST, [decision.to_data() for decision in self._first])
         return self._first
 
     def due(self, done: int) -> bool:
-        """Whether combinations are to be proposed after `done` trials.
+        """Whether something is to be proposed after `done` trials.
 
-        That is when the single passes are measured, and again when the first combinations have shown how passes
-        interact; the study remembers it, so that of several workers one proposes.
+        That is when the single passes are measured, when the first combinations have shown how passes interact, and
+        when all combinations are known; the study remembers it, so that of several workers one proposes.
         """
         rounds = self._rounds
-        return rounds < len(COMBINATIONS) and done >= len(self.first) + sum(COMBINATIONS[:rounds])
+        return rounds <= len(COMBINATIONS) and done >= len(self.first) + sum(COMBINATIONS[:rounds])
 
-    def combinations(self, measured: Iterable[tuple[Solution, float]]) -> tuple[Decision, ...]:
-        """The combinations that promise most, some more in each round.
+    def proposals(self, measured: Iterable[tuple[Solution, float]]) -> tuple[Decision, ...]:
+        """The combinations that promise most, some more in the second round; then what lies next to the best.
 
         Args:
-            measured: what the study knows, with its value; it corrects what is expected of pairs of passes.
+            measured: what the study knows, with its value, best first; it corrects what is expected of pairs of passes.
         """
         rounds = self._rounds + 1
         self.study.set_user_attr(_ROUNDS, rounds)
+        if rounds > len(COMBINATIONS):
+            best = [solution.decision for solution, _ in measured][:_REFINED]
+            return neighbours(self.solver, best, count=NEIGHBOURS)
         count = sum(COMBINATIONS[:rounds])
         self.narrowed = narrow(self.solver, self._learned(measured), self.screen.mixable(), count=count)
         self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)

@@ -15,7 +15,9 @@ from foveate.planner.search import narrowing
 from foveate.planner.search.batch_solver import least_dropped
 from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.narrowing import narrow, remaining_after
-from foveate.planner.search.screening import screened
+from foveate.planner.search.neighbours import neighbours
+from foveate.planner.search.screening import Screen, screened
+from foveate.planner.search.shortlist import shortlisted
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
 from foveate.planner.search.surrogate import Curve, Point, Surrogate
@@ -118,10 +120,36 @@ def test_the_screen_ranks_passes_by_their_harm(solver: Solver, known_judge: Any)
     harm = {"divprune": 0.05, "fastv": 4.0, "random": 8.0, "uniform": 8.0, "pool": 8.0, "downsample": 8.0}
     screen = screened(solver, known_judge(harm), profile={})
     assert screen.ranked()[0].method == "divprune"
-    firsts = [decision.methods[0] for decision in screen.first(solver)]
-    assert firsts[0] == "divprune"
-    assert {"random", "uniform", "pool"} <= set(firsts)
-    assert all(solver.solve(decision).feasible for decision in screen.first(solver))
+    first = shortlisted(solver, known_judge(harm), screen)
+    assert first[0].methods == ("divprune",)
+    assert {"random", "uniform", "pool"} <= {decision.methods[0] for decision in first}
+    assert all(solver.solve(decision).feasible for decision in first)
     twice = [step for step, points in screen.points.items() if len(points) == 2]
     assert len(twice) >= len(screen.points) // 3
     assert screen.ranked()[0] in twice
+
+
+def test_a_second_look_mends_a_lucky_first_one(solver: Solver, known_judge: Any) -> None:
+    harm = {"divprune": 0.05, "fastv": 4.0, "random": 8.0, "uniform": 8.0, "pool": 8.0, "downsample": 8.0}
+    screen = screened(solver, known_judge(harm), profile={})
+    lucky = {
+        step: (Point(points[0].remaining, 1.0),) for step, points in screen.points.items() if step.method == "random"
+    }
+    misled = Screen({**screen.points, **lucky}, screen.remaining)
+    assert misled.ranked()[0].method == "random"
+    assert shortlisted(solver, known_judge(harm), misled)[0].methods == ("divprune",)
+
+
+def test_neighbours_differ_in_one_place_or_in_the_shares(solver: Solver) -> None:
+    pair = Decision.of(EARLY, LATE, shares=(0.7, 0.3))
+    near = neighbours(solver, [pair], count=20)
+    assert near
+    assert pair not in near
+    for other in near:
+        assert solver.solve(other).feasible
+        assert other.methods == pair.methods
+        moved = [a for a, b in zip(pair.steps, other.steps, strict=True) if a != b]
+        assert len(moved) <= 1
+        assert sum(other.shares) == pytest.approx(1.0)
+    assert neighbours(solver, [pair], count=2) == near[:2]
+    assert any(other.steps == pair.steps for other in near)
