@@ -59,12 +59,16 @@ class HeldOut:
 
     def correct(self, plan: Plan) -> tuple[bool, ...]:
         """Whether each question is answered right under `plan`."""
+        return accuracy(self.said(plan), self.questions).correct
+
+    def said(self, plan: Plan) -> list[str]:
+        """The answer to each question under `plan`."""
         said: list[str] = []
         with self.features.reused(plan), applied(self.model, plan), torch.inference_mode():
             for number, batch in enumerate(self.batches):
                 with self.features.of(number):
                     said += self._answers(batch)
-        return accuracy(said, self.questions).correct
+        return said
 
     def _answers(self, batch: Prepared) -> list[str]:
         inputs = {**batch.inputs, batch.name: batch.media[batch.about].flatten(0, 1)}

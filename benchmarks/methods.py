@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _heldout import HeldOut, drawn
 from _table import Goal, finish, parser, show
 
 import foveate
@@ -26,9 +27,7 @@ from foveate.ir.plan import Plan
 from foveate.ir.site import Site
 from foveate.passes import REGISTRY
 from foveate.runtime.resolve import resolve
-from foveate.testbed import samples
-from foveate.testbed.evaluate import accuracy, answer_all
-from foveate.testbed.video.sampling import samples as video_samples
+from foveate.testbed.evaluate import accuracy
 
 KEEPS = (0.5, 0.25, 0.125)
 WORKLOADS = {"image": "image=1x224x224,text=16,new=4", "video": "video=8x224x224,text=16,new=4"}
@@ -62,19 +61,19 @@ def main() -> int:
     """Fill the table."""
     made = parser(__doc__ or "")
     made.add_argument("--testbed", choices=tuple(WORKLOADS), default="image")
-    made.add_argument("--questions", type=int, default=1000, help="held-out questions (default: 1000)")
+    made.add_argument("--questions", type=int, default=400, help="held-out questions (default: 400)")
     made.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     options = made.parse_args()
     torch.set_num_threads(options.threads)
     name, count = options.testbed, 64 if options.quick else options.questions
     model, processor = foveate.testbed.load(name)
     graph = foveate.trace(model, workload=WORKLOADS[name])
-    questions = list((samples if name == "image" else video_samples)("heldout", count))
+    held_out = HeldOut(model, processor, drawn(name, "heldout", count))
     known = {} if options.quick else _known(options.json)
-    cells = [_full(model, processor, questions, known)]
+    cells = _cell(held_out, graph, Plan.of(), 1.0, known)
     for method in sorted(REGISTRY.names()):
         for plan, keep in _plans(graph, method, name, KEEPS[1:2] if options.quick else KEEPS):
-            cells += _cell(model, processor, questions, graph, plan, keep, known)
+            cells += _cell(held_out, graph, plan, keep, known)
             _keep(options.json, cells, quick=options.quick)
     _show(cells, name)
     return finish(_goals(cells), json_file=options.json, figures=[vars(cell) for cell in cells], quick=options.quick)
@@ -113,31 +112,20 @@ def _at_depth(offered: list[Site], kind: str, *, withdraws: bool) -> Site:
     return offered[len(offered) // 3] if kind.startswith("encoder.layer") else offered[0]
 
 
-def _full(model: Any, processor: Any, questions: list[Any], known: dict[Any, Cell]) -> Cell:
-    key = ("none", "", 1.0, len(questions))
-    if key in known:
-        return known[key]
-    found = accuracy(answer_all(model, processor, questions, batch_size=32), questions).overall
-    return Cell("none", "", 1.0, len(questions), found.value, (found.low, found.high), 1.0)
-
-
-def _cell(
-    model: Any, processor: Any, questions: list[Any], graph: Graph, plan: Plan, keep: float, known: dict[Any, Cell]
-) -> list[Cell]:
+def _cell(held_out: HeldOut, graph: Graph, plan: Plan, keep: float, known: dict[Any, Cell]) -> list[Cell]:
     """The cell, measured or known; none where the model cannot give what the method reads, which is printed."""
-    placement = plan.placements[0]
-    key = (placement.method, placement.site, keep, len(questions))
+    method, site = next(((p.method, p.site) for p in plan.placements), ("none", ""))
+    key = (method, site, keep, len(held_out.questions))
     if key in known:
         return [known[key]]
     try:
-        with foveate.apply(model, plan):
-            found = accuracy(answer_all(model, processor, questions, batch_size=32), questions).overall
+        found = accuracy(held_out.said(plan), held_out.questions).overall
     except BadInput as error:
-        print(f"{placement.label()}: left out: {error}", flush=True)
+        print(f"{method}@{site} keep {keep:g}: left out: {error}", flush=True)
         return []
     flops = _flops(resolve(graph, plan)) / _flops(graph)
-    cell = Cell(placement.method, placement.site, keep, len(questions), found.value, (found.low, found.high), flops)
-    print(f"{placement.label():60s} {found}  FLOPs {flops:.0%}", flush=True)
+    cell = Cell(*key[:3], len(held_out.questions), found.value, (found.low, found.high), flops)
+    print(f"{f'{method}@{site} keep {keep:g}':60s} {found}  FLOPs {flops:.0%}", flush=True)
     return [cell]
 
 
