@@ -35,9 +35,6 @@ BASELINES = ("random", "uniform", "pool", "downsample", "norm", "uniform-frames"
 PREFERRED = ("projector.output", "encoder.layer.mid", "encoder.layer", "encoder.output", "decoder.layer", "input")
 """Where a pass goes that may act at several sites; the decoder's cache is left to benchmarks of decoding."""
 
-WITHOUT_CLS = {"visionzip": {"reads": "mean"}}
-"""Parameters for encoders that have no [CLS] token, as the method is published for them."""
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -84,7 +81,7 @@ def _plans(graph: Graph, method: str, modality: str, keeps: tuple[float, ...]) -
     found = []
     for keep in (0.0,) if REGISTRY.get(method).withdraws else keeps:
         for site in _sites(graph, method, modality):
-            plan = Plan.of(Placement(method, site, keep, WITHOUT_CLS.get(method, {}) if modality == "video" else {}))
+            plan = Plan.of(Placement(method, site, keep))
             try:
                 resolve(graph, plan)
             except BadInput as error:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ..common.errors import BadInput
+from .class_token import has_class_token
 from .families.inputs import square_layout
 from .families.row import Media, Row
 from .graph import Graph, Stage, TokenStream
@@ -56,10 +57,7 @@ class Tracer:
             finally:
                 self.instruments.recorder = None
         shares = parameter_shares(self.model, self.row, list(drafts), media)
-        stages = tuple(
-            _stage(stage, draft, shares.get(stage, 0), self.row.selected(draft.depth) if stage in _TAPPED else None)
-            for stage, draft in drafts.items()
-        )
+        stages = tuple(self._stage(stage, draft, shares.get(stage, 0)) for stage, draft in drafts.items())
         media = {m: _with_layouts(m, found, drafts, self.workload) for m, found in media.items()}
         layouts = {m: found.layouts or (Layout(0),) for m, found in media.items()}
         one = {m: found[0].without_prefix() for m, found in layouts.items() if len(set(found)) == 1}
@@ -130,6 +128,18 @@ class Tracer:
                 if (whole and not of_media) or (of_media and len(modalities) == 1):
                     drafts[stage] = assembler.draft(stage)
         return {stage: drafts[stage] for stage in sorted(drafts, key=_order) if drafts[stage].layers}
+
+    def _stage(self, name: str, draft: Draft, parameters: int) -> Stage:
+        selected = self.row.selected(draft.depth) if name in _TAPPED else None
+        return replace(_stage(name, draft, parameters, selected), class_token=self._class_token(name))
+
+    def _class_token(self, stage: str) -> bool | None:
+        """Whether a stage's encoder has a [CLS] token, None where it is no encoder."""
+        modality, _, role = stage.rpartition(".")
+        if role != "encoder":
+            return None
+        names = self.row.roots(self.model, modality).get(stage, [])
+        return any(has_class_token(self.model.get_submodule(name)) for name in names) if names else None
 
     def _forward(self, media: dict[str, Media]) -> Any:
         ids, kinds = self.prompt(media)

@@ -51,6 +51,7 @@ class Stage:
         selected: numbered layer whose output the next stage takes (encoders), else None.
         leaving: tokens of one sequence that leave it where that is not the last layer's count (mergers, pooling).
         active_parameters: those that one token uses, fewer than all in a mixture of experts; None where all are.
+        class_token: whether an encoder has a [CLS] token; None where that is not known, and for other stages.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Stage:
     selected: int | None = None
     leaving: int | None = None
     active_parameters: int | None = None
+    class_token: bool | None = None
 
     @property
     def tokens_in(self) -> int:

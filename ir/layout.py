@@ -49,8 +49,11 @@ class Layout:
 
     def kept(self, keep: float) -> Layout:
         """The layout after an irregular selection of `keep` of the tokens: same prefix, no grid."""
-        kept = kept_count(self.count, keep)
-        return self if kept == self.count else replace(self, count=kept, grid=None)
+        return self.without_grid(kept_count(self.count, keep))
+
+    def without_grid(self, count: int) -> Layout:
+        """The layout after an irregular selection of `count` tokens; the same where all of them stay."""
+        return self if count == self.count else replace(self, count=count, grid=None)
 
     def without_prefix(self) -> Layout:
         """The same tokens after the model itself removed the prefix."""

@@ -19,6 +19,7 @@ class Placement:
         modality: at decoder sites, the modalities it acts on; None is all that the workload has.
         group: placements of one schedule share a group name.
         tokens_in, tokens_out: counts per image, clip or sound, written when the plan is made.
+        note: why a parameter is what it is, written when the plan is made.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Placement:
     group: str | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
+    note: str | None = None
 
     def modalities(self, available: Iterable[str]) -> tuple[str, ...]:
         """The modalities it acts on, among those that the model's flow has.

@@ -161,6 +161,7 @@ def _placement(record: PlacementRecord) -> Placement:
         group=record.group,
         tokens_in=record.tokens_in,
         tokens_out=record.tokens_out,
+        note=record.note,
     )
 
 
@@ -175,6 +176,7 @@ def _placement_record(placement: Placement) -> PlacementRecord:
         group=placement.group,
         tokens_in=placement.tokens_in,
         tokens_out=placement.tokens_out,
+        note=placement.note,
     )
 
 

@@ -31,6 +31,7 @@ class PlacementRecord(Record):
     group: str | None = None
     tokens_in: Annotated[int, Field(ge=0)] | None = None
     tokens_out: Annotated[int, Field(ge=0)] | None = None
+    note: str | None = None
 
     @field_validator("site")
     @classmethod

@@ -113,7 +113,20 @@ class Pass(ABC):
 
     @property
     def weighs_attention(self) -> bool:
-        """Whether later attention in an encoder counts a merged token as often as the tokens that it stands for."""
+        """Whether later attention counts a merged token as often as the tokens that it stands for."""
+        return False
+
+    def suited(self, has_class_token: Callable[[], bool]) -> tuple[Mapping[str, Any], str]:
+        """Parameters that it leaves to the model, and why they are so; none by default.
+
+        Args:
+            has_class_token: whether the encoder has a [CLS] token; ask only where that matters.
+        """
+        return {}, ""
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether content decides how many tokens remain, as in the published form of an `AdaptivePass`."""
         return False
 
     @classmethod

@@ -17,6 +17,7 @@ from ..ir.layout import Layout, kept_count
 from ..ir.op import OP_KINDS
 from ..ir.signal import Need
 from ..ir.site import KINDS, MODALITIES
+from .adaptive import AdaptivePass
 from .base import REDUNDANCIES, Compression, Pass, Tokens
 from .cache_base import CachePass
 from .cache_contract import CACHE_CHECKS
@@ -152,7 +153,7 @@ def check_identity(method: Pass) -> None:
     """keep = 1 changes nothing, bit for bit."""
     import torch
 
-    for layout in _layouts(method):
+    for layout in () if method.is_adaptive else _layouts(method):
         tokens, target = sample_tokens(method, layout), method.count(layout, 1.0)
         found = method.compress(tokens, target)
         everything = torch.arange(layout.count).expand(_ROWS, -1)
@@ -183,10 +184,14 @@ def check_determinism(method: Pass) -> None:
 def check_needs(method: Pass) -> None:
     """It reads exactly the signals that `needs` declares, says that it reads text, and stays where they can be read."""
     for layout in _layouts(method):
-        needs, tokens = method.needs(layout), sample_tokens(method, layout)
+        needs, tokens = method.needs(layout), sample_tokens(method, layout, rows=1 if method.is_adaptive else _ROWS)
         reads = _Reads(method, tokens.signals)
         keep = 0.0 if method.withdraws else 0.5
-        method.compress(dataclasses.replace(tokens, signals=reads), method.count(layout, keep))
+        read = dataclasses.replace(tokens, signals=reads)
+        if isinstance(method, AdaptivePass) and method.adaptive:
+            method.published(read)
+        else:
+            method.compress(read, method.count(layout, keep))
         unread = set(needs) - reads.seen
         _require(not unread or layout.count == 1, method, f"declares {unread} but never reads it; each need costs time")
         aware = method.query_aware or not any(need.reads_text for need in needs)
@@ -239,6 +244,27 @@ def check_merging(method: Pass) -> None:
         _require(close, method, f"has group weights that do not make a mean {place}")
 
 
+def check_threshold(method: Pass) -> None:
+    """A published threshold leaves at least one token of each medium, sorted and in range, twice the same."""
+    import torch
+
+    if not isinstance(method, AdaptivePass):
+        return
+    adaptive = dataclasses.replace(method, adaptive=True)
+    for layout in _layouts(method):
+        tokens = sample_tokens(adaptive, layout, rows=1)
+        found, again = adaptive.published(tokens), adaptive.published(tokens)
+        same = all(torch.equal(part, _parts(again)[name]) for name, part in _parts(found).items())
+        _require(same, method, f"leaves another number or others of {layout} a second time, with adaptive")
+        index = found.index
+        fits = index.dtype == torch.int64 and len(index) == 1 and 1 <= index.shape[1] <= layout.count
+        _require(fits, method, f"returned {index.dtype} indices {tuple(index.shape)} of {layout}, with adaptive")
+        ordered = bool((index.diff(dim=-1) > 0).all() and (index[0, 0] >= 0) and (index[0, -1] < layout.count))
+        _require(ordered, method, f"returned indices that are unsorted or out of range of {layout}, with adaptive")
+        shape = tuple(merged(tokens.features, found).shape)
+        _require(shape == (1, index.shape[1], _WIDTH), method, f"makes features {shape} of {layout}, with adaptive")
+
+
 def check_ops(method: Pass) -> None:
     """Its own cost is priced: at least one operation, none below zero, each with at least one launch."""
     for layout in _layouts(method):
@@ -266,6 +292,7 @@ CHECKS = (
     check_determinism,
     check_no_host_synchronisation,
     check_merging,
+    check_threshold,
     check_ops,
 )
 """Every check of a pass that compresses a stream of tokens, in the order in which `check_pass` runs them."""
@@ -329,6 +356,8 @@ def _layouts(method: Pass) -> Iterator[Layout]:
 
 
 def _cases(method: Pass) -> Iterator[tuple[Layout, float]]:
+    if method.is_adaptive:  # how many tokens remain is not known from shapes; `check_threshold` holds what is promised
+        return iter(())
     keeps = (0.0, 1.0) if method.withdraws else KEEPS
     return ((layout, keep) for layout in _layouts(method) for keep in keeps)
 

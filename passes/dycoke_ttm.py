@@ -16,7 +16,7 @@ _WINDOW = 4
 @register
 @dataclass(frozen=True)
 class DyCokeTTM(Pass):
-    """Temporal token merging, the first stage of DyCoke (arXiv:2411.15024); its cache stage is no part.
+    """Temporal token merging, the first stage of DyCoke (arXiv:2411.15024).
 
     In each window of four frames the first stays whole. The second and the fourth lose the tokens most similar, by
     cosine at the same place, to the frame before them, the third those most similar to the first.
@@ -25,6 +25,9 @@ class DyCokeTTM(Pass):
     0.7 merged). Where K does not cover the whole frames, they keep evenly spread tokens and the others none. The public
     code never prunes the third frame of the last window and loses the last of an odd number of frames; the paper's
     rule is followed here.
+
+    The second stage is no part: while decoding it shows later layers another part of the cache each time the query's
+    attention turns, and brings entries back; what a cache pass evicts here is gone.
     """
 
     name = "dycoke-ttm"
@@ -48,11 +51,20 @@ class DyCokeTTM(Pass):
         frames, places = frame_shape(tokens.layout)
         quotas = frame_quotas(frames, places, target.count)
         unit = normalize(by_frame(tokens.features, tokens.layout).float(), dim=-1)
-        compared = [frame - {0: 0, 2: 2}.get(frame % _WINDOW, 1) for frame in range(frames)]
-        scores = -(unit * unit[:, compared]).sum(dim=-1)
+        scores = -(unit * unit[:, compared_frames(frames)]).sum(dim=-1)
         whole = [spread(places, quotas[frame], scores.device) for frame in range(0, frames, _WINDOW)]
         scores[:, ::_WINDOW] = torch.stack(whole)
         return Compression(quota_top_k(scores, quotas))
+
+
+def compared_frames(frames: int) -> list[int]:
+    """The frame with which each frame is compared: itself where it stays whole.
+
+    Example:
+        >>> compared_frames(6)
+        [0, 0, 0, 2, 4, 4]
+    """
+    return [frame - {0: 0, 2: 2}.get(frame % _WINDOW, 1) for frame in range(frames)]
 
 
 def frame_quotas(frames: int, places: int, count: int) -> list[int]:

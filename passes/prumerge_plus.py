@@ -11,7 +11,8 @@ from ..ir.layout import Layout
 from ..ir.op import Op
 from ..ir.polynomial import BATCH, CONTEXT
 from ..ir.signal import Need, cls_row, encoder_key
-from .base import Compression, Pass, Tokens, register
+from .adaptive import AdaptivePass
+from .base import Compression, Tokens, register
 from .primitives.costs import attention_row_op, row_ops, similarity_op, top_k_op
 from .primitives.merge import gather, mixed, places
 from .primitives.select import complement, top_k
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @register
 @dataclass(frozen=True)
-class PruMergePlus(Pass):
+class PruMergePlus(AdaptivePass):
     """Outliers of [CLS] attention plus a stride, merged with their neighbours (arXiv:2403.15388).
 
     Merging is that of the public code: a kept token adds to itself its `neighbours` nearest others by key cosine, kept
@@ -32,8 +33,10 @@ class PruMergePlus(Pass):
 
     Exact count: the paper keeps the n outliers above Q3 + 1.5 IQR and strides of about 3 n more tokens, so here a
     quarter of K - 1 has the highest attention (`outliers`) and the rest is strided over the tokens that remain. At
-    K = 1 the most attended token stays without the sum of the others. Published before the projector: at its output
-    the same rule sums projected features.
+    K = 1 the most attended token stays without the sum of the others. `adaptive` is the public code: the n outliers,
+    every (N // n) // 3-th of the first N - 1 tokens, and the sum; where none is an outlier, on which the public code
+    fails, the most attended token is. Published before the projector: at its output the same rule sums projected
+    features.
     """
 
     name = "prumerge-plus"
@@ -68,13 +71,29 @@ class PruMergePlus(Pass):
         if target.count == total:
             return Compression(torch.arange(total, device=attention.device).expand(len(attention), -1))
         kept = self._kept(attention, max(1, target.count - 1))
+        return self._collected(attention, keys, kept, residual=target.count > 1)
+
+    def published(self, tokens: Tokens) -> Compression:
+        """The outliers and the stride that follows from their number, with their neighbours, and the sum."""
+        attention = tokens.signal(cls_row(self.layer, joint=True))
+        keys = tokens.signal(encoder_key(self.layer)).float().flatten(2)
+        kept = _outliers_and_stride(attention[0])
+        return self._collected(attention, keys, kept, residual=kept.shape[1] < attention.shape[1])
+
+    def _collected(
+        self, attention: torch.Tensor, keys: torch.Tensor, kept: torch.Tensor, *, residual: bool
+    ) -> Compression:
+        """Tokens `kept` (B, K) with their neighbours added, and with `residual` the sum of all others."""
+        import torch
+
+        total = attention.shape[1]
         weight = _neighbourhoods(attention, keys, kept, self.neighbours)
-        if target.count == 1:
+        if not residual:
             return Compression(kept, places(kept, total), combine=partial(mixed, weight=weight))
         pruned = complement(kept, total)
-        residual = torch.zeros_like(attention).scatter(1, pruned, attention.gather(1, pruned))
+        others = torch.zeros_like(attention).scatter(1, pruned, attention.gather(1, pruned))
         index, order = torch.cat([kept, pruned[:, -1:]], dim=1).sort(dim=-1)
-        weight = gather(torch.cat([weight, residual[:, None]], dim=1), order)
+        weight = gather(torch.cat([weight, others[:, None]], dim=1), order)
         assign = places(index, total)
         assign = assign.scatter(1, pruned, assign.gather(1, pruned[:, -1:]).expand_as(pruned))
         return Compression(index, assign, combine=partial(mixed, weight=weight))
@@ -88,6 +107,20 @@ class PruMergePlus(Pass):
         strided = count - highest.shape[1]
         stride = [i * rest.shape[1] // strided for i in range(strided)]
         return torch.cat([highest, rest[:, stride]], dim=1).sort(dim=-1).values
+
+
+def _outliers_and_stride(attention: torch.Tensor) -> torch.Tensor:
+    """(1, K) int64, sorted: the n tokens of (N,) attention above Q3 + 1.5 IQR, and every (N // n) // 3-th of N - 1."""
+    import torch
+
+    total = len(attention)
+    low, high = torch.quantile(attention, torch.tensor([0.25, 0.75], device=attention.device))
+    chosen = attention > high + 1.5 * (high - low)
+    chosen[attention.argmax()] = True  # an outlier, if there is any
+    stride = max(1, total // int(chosen.sum()) // 3)
+    chosen[: total - 1 : stride] = True
+    kept: torch.Tensor = chosen.nonzero().T
+    return kept
 
 
 def _neighbourhoods(attention: torch.Tensor, keys: torch.Tensor, kept: torch.Tensor, number: int) -> torch.Tensor:

@@ -10,7 +10,8 @@ from ..ir.layout import Layout
 from ..ir.op import Op
 from ..ir.polynomial import BATCH, TOKENS, as_polynomial
 from ..kernels.density_peaks import density_peaks
-from .base import Compression, Pass, Tokens, register
+from .adaptive import AdaptivePass
+from .base import Compression, Tokens, register
 from .primitives.anchors import blended
 from .primitives.costs import merge_op, row_ops, top_k_op
 from .primitives.frames import by_frame, frame_shape
@@ -23,9 +24,13 @@ if TYPE_CHECKING:
     import torch
 
 
+_WHOLE = 14
+"""Groups of no more tokens than this stay as they are in the public code."""
+
+
 @register
 @dataclass(frozen=True)
-class PruneVidMerging(Pass):
+class PruneVidMerging(AdaptivePass):
     """PruneVid's spatial-temporal merging (arXiv:2412.16117; the public code).
 
     Frames are clustered by density peaks on their mean features into `segments` times as many clusters, made into
@@ -34,8 +39,9 @@ class PruneVidMerging(Pass):
     frame are clustered by density peaks with `neighbours` neighbours; means of clusters go on, at their centres.
 
     A named variant: the selection by the text's attention at decoder layer 10 is a placement of its own and no part.
-    Exact count: the public code halves each group of more than 14 tokens; here all groups are reduced by the ratio that
-    leaves K, counts rounded by one divisor (Webster).
+    Exact count: the public code leaves `ratio` of each group of more than 14 tokens, rounded down, and smaller groups
+    as they are; here all groups are reduced by the ratio that leaves K, counts rounded by one divisor (Webster).
+    `adaptive` takes the public code's counts.
     """
 
     name = "prunevid-merging"
@@ -50,6 +56,7 @@ class PruneVidMerging(Pass):
     threshold: float = 0.8
     segments: float = 0.25
     neighbours: int = 7
+    ratio: float = 0.5
 
     def ops(self, layout: Layout, width: int) -> tuple[Op, ...]:
         """Sums over time, a step for each frame, distances within frames, two rankings and the merge."""
@@ -62,17 +69,33 @@ class PruneVidMerging(Pass):
     def compress(self, tokens: Tokens, target: Layout) -> Compression:
         """The means of clusters."""
         import torch
+
+        total = tokens.layout.count
+        if target.count == total:
+            return Compression(torch.arange(total, device=tokens.features.device).expand(len(tokens.features), -1))
+        return self._clustered(tokens, self._parted(tokens), target.count)
+
+    def published(self, tokens: Tokens) -> Compression:
+        """The means of clusters, as many in each group as in the public code."""
+        parted = self._parted(tokens)
+        sizes = parted.sizes(tokens.layout)
+        counts = (sizes.double() * self.ratio).floor().float().where(sizes > _WHOLE, sizes)
+        return self._clustered(tokens, parted, int(counts.sum()), share=counts)
+
+    def _parted(self, tokens: Tokens) -> StaticTokens:
+        """The clip's static and moving tokens."""
         from torch.nn.functional import normalize
 
-        clip, total = by_frame(tokens.features, tokens.layout).float(), tokens.layout.count
-        if target.count == total:
-            return Compression(torch.arange(total, device=clip.device).expand(len(clip), -1))
+        clip = by_frame(tokens.features, tokens.layout).float()
         segment = refined_segments(self._frame_clusters(clip.mean(dim=2)))
         static = mean_pair_cosine(normalize(clip, dim=-1), segment) > self.threshold
-        parted = StaticTokens.of(tokens.features, tokens.layout, static, segment)
-        index, joins = parted.selected(
-            tokens.layout, target.count, neighbours=self.neighbours, moving=None, limited=False
-        )
+        return StaticTokens.of(tokens.features, tokens.layout, static, segment)
+
+    def _clustered(
+        self, tokens: Tokens, parted: StaticTokens, count: int, *, share: torch.Tensor | None = None
+    ) -> Compression:
+        """The means of `count` clusters, shared among the groups by `share`."""
+        index, joins = parted.selected(tokens.layout, count, neighbours=self.neighbours, share=share)
         own = 1 / (joins.sum(dim=2, keepdim=True) + 1)
         weight = parted.spread(index, blended(joins, index, own))
         return Compression(index, parted.assigned(index, joins), combine=partial(mixed, weight=weight))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..common.errors import BadInput
 from ..ir.layout import Layout
@@ -30,8 +31,9 @@ class VisionZip(Pass):
     the anchor whose head-mean key is most similar, and an anchor goes on as itself plus the mean of what joined it (a
     sum of two, as in the public code). Both signals are of the layer whose output the projector takes. The published
     counts 54 + 10, 108 + 20 and 162 + 30 are `contextual` = 0.15625; there [CLS] itself goes on too, which here the
-    model decides. For towers without [CLS], `reads: mean` takes the attention received from all queries instead.
-    Published before the projector: at its output the same rule sums projected features.
+    model decides. `reads` says whose attention: `cls`, or for towers without [CLS] `mean`, that received from all
+    queries; `auto` is `cls` where the tower has the token, else `mean`. Published before the projector: at its output
+    the same rule sums projected features.
     """
 
     name = "visionzip"
@@ -44,7 +46,7 @@ class VisionZip(Pass):
     catalog_id = "visionzip"
 
     contextual: float = 0.15625
-    reads: str = "cls"
+    reads: str = "auto"
     layer: int | None = None
 
     def needs(self, layout: Layout) -> tuple[Need, ...]:
@@ -53,7 +55,7 @@ class VisionZip(Pass):
 
     def ops(self, layout: Layout, width: int) -> tuple[Op, ...]:
         """The row, similarities of N tokens with the contextual share of K anchors, and the merge."""
-        row = attention_row_op(width) if self.reads == "cls" else attention_column_op(width)
+        row = attention_column_op(width) if self.reads == "mean" else attention_row_op(width)
         return row, top_k_op(), similarity_op(64, pairs=BATCH * TOKENS * CONTEXT), merge_op(width)
 
     def compress(self, tokens: Tokens, target: Layout) -> Compression:
@@ -76,10 +78,16 @@ class VisionZip(Pass):
         assign = place.scatter(1, rest, joined).scatter(1, index, places(index, total).gather(1, index))
         return Compression(index, assign, combine=partial(anchored, index=index, assign=assign))
 
+    def suited(self, has_class_token: Callable[[], bool]) -> tuple[Mapping[str, Any], str]:
+        """`reads: mean` where nothing was said and the encoder has no [CLS] token."""
+        if self.reads != "auto" or has_class_token():
+            return {}, ""
+        return {"reads": "mean"}, "the encoder has no [CLS] token, so the attention received from all tokens is read"
+
     def _attention(self) -> Need:
-        if self.reads not in ("cls", "mean"):
-            raise BadInput(f"parameter reads of visionzip is {self.reads!r}; it must be cls or mean")
-        return cls_row(self.layer) if self.reads == "cls" else received("encoder", self.layer)
+        if self.reads not in ("auto", "cls", "mean"):
+            raise BadInput(f"parameter reads of visionzip is {self.reads!r}; it must be auto, cls or mean")
+        return received("encoder", self.layer) if self.reads == "mean" else cls_row(self.layer)
 
 
 def _nearest_anchor(keys: torch.Tensor, step: int, count: int) -> torch.Tensor:

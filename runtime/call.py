@@ -10,7 +10,7 @@ from . import ledger as ledgers
 from .index_maps import gather_mask, gather_sequence, inverse_map
 from .layer_kinds import windowed
 from .ledger import Ledger, Level
-from .masks import additive_dtype, index_mask, with_validity
+from .masks import additive_dtype, index_mask, weighed, with_validity
 from .prefill import CallState
 from .sites import LiveSite
 from .views import gathered, logical_masks, static_capacity, view
@@ -238,6 +238,17 @@ class Call:
         level, hidden = self._level, self._hidden
         if level is None or hidden is None:
             return mask
+        made = self._open_mask(mask, number, level, hidden)
+        if level.sizes is None:
+            return made
+        keys = view(level, hidden.shape[1], self._cache_layer(number))
+        if made is None or made.ndim == 2:  # plain causal attention, which needs a mask of its own to be weighed
+            made = index_mask(level.index[:, -hidden.shape[1] :], keys.columns, keys.valid, dtype=None)
+        assert keys.sizes is not None
+        return weighed(made, keys.sizes, dtype=hidden.dtype)
+
+    def _open_mask(self, mask: Any, number: int, level: Level, hidden: torch.Tensor) -> Any:
+        """The mask of a layer on which every token counts once."""
         queries, dtype = level.index[:, -hidden.shape[1] :], additive_dtype(self.config, hidden)
         if self._is_logical:
             keys = view(level, hidden.shape[1], self._cache_layer(number))

@@ -23,36 +23,47 @@ class Level:
         columns: (B, P) int64, position of each token in the sequence that enters the decoder (equal to `index` where
             the level is the decoder's input).
         valid: (B, P) bool, False where a row was filled up; None where every row is full.
+        sizes: (B, P) float32, how many tokens attention takes each one for; None where each counts once.
     """
 
     layer: int
     index: torch.Tensor
     columns: torch.Tensor
     valid: torch.Tensor | None = None
+    sizes: torch.Tensor | None = None
 
     @property
     def length(self) -> int:
         """Tokens of the level, filling included."""
         return self.index.shape[1]
 
-    def extended(self, index: torch.Tensor, columns: torch.Tensor, valid: torch.Tensor | None) -> Level:
+    def extended(
+        self,
+        index: torch.Tensor,
+        columns: torch.Tensor,
+        valid: torch.Tensor | None,
+        sizes: torch.Tensor | None = None,
+    ) -> Level:
         """The level after more tokens."""
         return Level(
             self.layer,
             torch.cat([self.index, index], dim=1),
             torch.cat([self.columns, columns], dim=1),
-            _joined(self.valid, valid, self.index, index),
+            _joined(self.valid, valid, self.index, index, dtype=torch.bool),
+            _joined(self.sizes, sizes, self.index, index, dtype=torch.float32),
         )
 
     def rows(self, order: torch.Tensor) -> Level:
         """The level with its batch rows selected or reordered."""
         valid = None if self.valid is None else self.valid[order]
-        return Level(self.layer, self.index[order], self.columns[order], valid)
+        sizes = None if self.sizes is None else self.sizes[order]
+        return Level(self.layer, self.index[order], self.columns[order], valid, sizes)
 
     def cropped(self, count: int) -> Level:
         """The level without its last `count` tokens."""
         valid = None if self.valid is None else self.valid[:, :-count]
-        return Level(self.layer, self.index[:, :-count], self.columns[:, :-count], valid)
+        sizes = None if self.sizes is None else self.sizes[:, :-count]
+        return Level(self.layer, self.index[:, :-count], self.columns[:, :-count], valid, sizes)
 
 
 @dataclass
@@ -206,10 +217,15 @@ def _ledgered(base: Any) -> type:
 
 
 def _joined(
-    first: torch.Tensor | None, second: torch.Tensor | None, like_first: torch.Tensor, like_second: torch.Tensor
+    first: torch.Tensor | None,
+    second: torch.Tensor | None,
+    like_first: torch.Tensor,
+    like_second: torch.Tensor,
+    *,
+    dtype: torch.dtype,
 ) -> torch.Tensor | None:
     if first is None and second is None:
         return None
-    first = torch.ones_like(like_first, dtype=torch.bool) if first is None else first
-    second = torch.ones_like(like_second, dtype=torch.bool) if second is None else second
+    first = torch.ones_like(like_first, dtype=dtype) if first is None else first
+    second = torch.ones_like(like_second, dtype=dtype) if second is None else second
     return torch.cat([first, second], dim=1)

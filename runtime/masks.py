@@ -49,6 +49,18 @@ def index_mask(
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
 
 
+def weighed(mask: torch.Tensor, sizes: torch.Tensor, *, dtype: torch.dtype) -> torch.Tensor:
+    """An additive mask that lets attention take a key for as many tokens as it stands for: log(size) on its column.
+
+    Args:
+        mask: (B, heads or 1, queries, keys) bool or additive. sizes: (B, keys), at least 1.
+        dtype: floating dtype of the result.
+    """
+    if mask.dtype == torch.bool:
+        mask = torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, torch.finfo(dtype).min)
+    return mask + sizes.log().to(dtype)[:, None, None, :]
+
+
 def additive_dtype(config: Any, hidden: torch.Tensor) -> torch.dtype | None:
     """The dtype of masks that an attention implementation adds to its scores; None where it takes boolean ones."""
     return hidden.dtype if config._attn_implementation == "eager" else None

@@ -44,6 +44,14 @@ class MediaGroup:
             self.uncompressed,
         )
 
+    def parted(self) -> list[MediaGroup]:
+        """A group of its own for each medium, in order; one medium stays as it is."""
+        if len(self.members) == 1:
+            return [self]
+        members, positions = torch.split(self.members, 1), torch.split(self.positions, 1)
+        rows = zip(members, positions, torch.split(self.selected, 1), strict=True)
+        return [MediaGroup(self.modality, self.layout, *row, self.uncompressed) for row in rows]
+
 
 def media_groups(
     adapter: Adapter, config: Any, media: Mapping[str, list[Medium]], input_ids: torch.Tensor | None

@@ -11,6 +11,7 @@ import torch
 from ..ir.layout import Layout
 from ..ir.signal import Need
 from ..passes import Compression
+from ..passes.primitives.merge import group_sums
 from .eagerly import eagerly
 from .index_maps import compaction_index, inverse_map, placeholder_positions
 from .ledger import Ledger, Level
@@ -47,6 +48,7 @@ class CallState:
         levels: levels of the whole sequence, past included, by first layer.
         chosen: by site, the groups as they left it.
         merges: what was merged so far, in order, for features that enter the decoder elsewhere.
+        sizes: (B, L) float32, how many tokens attention takes each place of the call's sequence for; None is one.
         removed: tokens that were removed so far, over all rows, by modality.
         origins: by group, its `members` and the positions of all tokens of its media.
         text: where the text stands, once a signal asked for it.
@@ -65,6 +67,7 @@ class CallState:
     levels: dict[int, Level] = field(default_factory=dict)
     chosen: dict[str, list[MediaGroup]] = field(default_factory=dict)
     merges: list[Merge] = field(default_factory=list)
+    sizes: torch.Tensor | None = None
     removed: Counter[str] = field(default_factory=Counter)
     origins: list[tuple[torch.Tensor, torch.Tensor]] = field(init=False)
     text: TextSlots | None = None
@@ -90,6 +93,8 @@ class CallState:
         keep = self._keep_mask()
         before, acted = self.removed.total(), False
         for site in sites:
+            if site.method.is_adaptive:
+                self._part(site.modalities)
             mine = [place for place, group in enumerate(self.groups) if site.acts_on(group, forced=forced)]
             for place in mine:
                 group = self.groups[place]
@@ -104,6 +109,16 @@ class CallState:
         if acted:
             self._settle(keep, hidden.shape[1] - (self.removed.total() - before))
         return hidden, acted
+
+    def _part(self, modalities: Sequence[str]) -> None:
+        """Give each medium of `modalities` a group of its own, since content will decide how many tokens it keeps."""
+        pairs = list(zip(self.groups, self.origins, strict=True))
+        self.groups, self.origins = [], []
+        for group, (_, whole) in pairs:
+            parts = group.parted() if group.modality in modalities else [group]
+            rows = torch.split(whole, 1) if len(parts) > 1 else [whole]
+            self.groups += parts
+            self.origins += [(part.members, row) for part, row in zip(parts, rows, strict=True)]
 
     def leave_out(self, modality: str, kept: torch.Tensor, layout: Layout) -> None:
         """Drop all but `kept` (media, K) of the media of a modality before the decoder runs, as the encoder did."""
@@ -161,10 +176,11 @@ class CallState:
         kept = self.remaining()
         index = kept + self.ledger.logical
         columns = index if layer == 0 else self.rows(kept) + entering
+        sizes = None if self.sizes is None else self.sizes.gather(1, kept)
         past = self._past(layer)
         if past is None:
-            return Level(layer, index, columns, self.valid)
-        return past.extended(index, columns, self.valid)
+            return Level(layer, index, columns, self.valid, sizes)
+        return past.extended(index, columns, self.valid, sizes)
 
     def rows(self, kept: torch.Tensor) -> torch.Tensor:
         """(B, P) places of the kept tokens in the part of the call's sequence that entered the decoder."""
@@ -185,7 +201,18 @@ class CallState:
             self.merges.append(Merge(group.modality, group.positions, compression))
             targets = places.gather(1, compression.index).reshape(-1)
             flat = flat.index_copy(0, targets, replaced.reshape(-1, flat.shape[-1]))
-        return flat.view_as(hidden), group.compressed(compression.index, site.target(group.layout))
+            if site.method.weighs_attention:
+                self._weigh(group, compression)
+        return flat.view_as(hidden), group.compressed(compression.index, site.left(group.layout, compression))
+
+    def _weigh(self, group: MediaGroup, compression: Compression) -> None:
+        """Let each merged token count as all tokens that it stands for."""
+        assert compression.assign is not None
+        if self.sizes is None:
+            self.sizes = torch.ones(self.batch, self.length, device=self.device)
+        flat, groups = self.sizes.view(-1), compression.index.shape[1]
+        added, _ = group_sums(flat[group.positions][..., None], compression.assign, groups)
+        flat[group.positions.gather(1, compression.index).reshape(-1)] = added.reshape(-1)
 
     def _signals(
         self, site: LiveSite, group: MediaGroup, places: torch.Tensor, hidden: torch.Tensor
@@ -229,7 +256,7 @@ class CallState:
             return Level(layer, everything, everything)
         level = ledger.levels[nearest]
         entered = torch.arange(level.length, device=self.device).expand_as(level.index)
-        return Level(layer, level.index, level.columns if nearest else entered, level.valid)
+        return Level(layer, level.index, level.columns if nearest else entered, level.valid, level.sizes)
 
 
 def selections(chosen: dict[str, list[MediaGroup]]) -> dict[str, torch.Tensor]:

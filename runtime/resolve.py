@@ -18,6 +18,7 @@ from ..passes.cache_base import CachePass
 from .cache.resolve import placed_on_cache
 from .encoder.counts import encoder_count, encoder_width
 from .inputs.support import check_change, frames_of, input_width
+from .suiting import suited_to_graph
 
 
 def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
@@ -34,8 +35,10 @@ def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
         method = create(placement.method, placement.params)
         if site.kind not in method.sites:
             raise BadInput(f"{placement.method} acts at {' or '.join(method.sites)}, not at {placement.site}")
+        suited = suited_to_graph(graph, placement)
+        method = create(suited.method, suited.params)
         if isinstance(method, CachePass):
-            placed += placed_on_cache(graph, placement, method, placed=tuple(placed))
+            placed += placed_on_cache(graph, suited, method, placed=tuple(placed))
             continue
         for modality in placement.modalities(graph.layouts):
             before = layouts[modality]
@@ -48,22 +51,24 @@ def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
             moved = encoder_width(graph, modality) if in_encoder else graph.decoder.width
             ops = method.ops(before, moved if in_encoder else width) + compaction_ops(moved)
             frames = (frames_of(before), frames_of(after)) if at_input else (1, 1)
-            same = after.count == before.count
+            idle = after.count == before.count and not method.is_adaptive  # of which after.count is an upper bound
             counts = (before.count, after.count)
-            placed.append(Placed(placement, modality, *counts, () if same else ops, method.query_aware, frames))
+            placed.append(Placed(suited, modality, *counts, () if idle else ops, method.query_aware, frames))
     return graph.place(placed)
 
 
 def resolved_plan(graph: Graph, plan: Plan) -> Plan:
-    """The plan with `tokens_in` and `tokens_out` of each placement filled in.
+    """The plan with `tokens_in` and `tokens_out` of each placement filled in, and what its pass leaves to the model.
 
     Raises:
         BadInput: as `resolve`.
     """
-    counts = {id(item.placement): item for item in resolve(graph, plan).placed}
-    filled = [
-        replace(p, tokens_in=counts[id(p)].tokens_in, tokens_out=counts[id(p)].tokens_out) for p in plan.placements
-    ]
+    placed = resolve(graph, plan).placed
+    filled = []
+    for placement in plan.placements:
+        found = suited_to_graph(graph, placement)
+        item = next(item for item in reversed(placed) if item.placement == found)
+        filled.append(replace(found, tokens_in=item.tokens_in, tokens_out=item.tokens_out))
     return plan.with_placements(filled)
 
 

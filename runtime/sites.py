@@ -10,17 +10,20 @@ import torch
 from torch import nn
 
 from ..common.errors import BadInput
+from ..ir.class_token import has_class_token
 from ..ir.layout import Layout
 from ..ir.placement import Placement
 from ..ir.signal import Need
 from ..ir.site import Site
 from ..passes import Compression, Pass, Tokens, create
+from ..passes.adaptive import AdaptivePass
 from ..passes.primitives.merge import merged
 from .adapters import Adapter
 from .media import MediaGroup
 from .reading.readers import Reader, norm_reader, preview_reader, prompt_reader
-from .reading.signals import encoder_signal, has_class_token
+from .reading.signals import encoder_signal
 from .reading.taps import SegmentTap, Tap, install, remove, whole_call
+from .suiting import suited
 
 PROMPT = Need("embedding", "all", "decoder")
 """Stands in `taps` for the reader of what enters the decoder, which signals of text and embeddings share."""
@@ -42,16 +45,25 @@ class LiveSite:
 
     def acts_on(self, group: MediaGroup, *, forced: bool) -> bool:
         """Whether it changes anything for a group; with `forced` a pass that keeps every token runs too."""
-        mine = group.modality in self.modalities
-        return mine and (forced or self.target(group.layout).count != group.layout.count)
+        if group.modality not in self.modalities:
+            return False
+        return forced or self.method.is_adaptive or self.target(group.layout).count != group.layout.count
 
     def compress(self, group: MediaGroup, features: torch.Tensor, rows: dict[Need, torch.Tensor]) -> Compression:
         """Run the pass on (M, n, D) features, with the signals read for this group."""
         return self.run(group.layout, features, rows)
 
     def run(self, layout: Layout, features: torch.Tensor, signals: dict[Need, torch.Tensor]) -> Compression:
-        """Run the pass on (M, n, D) features of media of `layout`."""
+        """Run the pass on (M, n, D) features of media of `layout`; an adaptive one takes one medium."""
+        if isinstance(self.method, AdaptivePass) and self.method.adaptive:
+            return self.method.published(Tokens(features, layout, signals))
         return self.method.compress(Tokens(features, layout, signals), self.target(layout))
+
+    def left(self, layout: Layout, compression: Compression) -> Layout:
+        """The layout of what a compression of media of `layout` left; how many that is may be up to content."""
+        if not self.method.is_adaptive:
+            return self.target(layout)
+        return layout.without_grid(compression.index.shape[1])
 
     def arm(self, on: bool) -> None:
         """Switch the decoder's taps on before a prefill and off after it; the encoder's are always on."""
@@ -70,8 +82,9 @@ def live_site(placement: Placement, model: nn.Module, adapter: Adapter, config: 
         BadInput: unknown pass or parameter, or a signal that this model cannot give.
     """
     site = Site.parse(placement.site)
-    method = create(placement.method, placement.params)
     modalities = placement.modalities(adapter.modalities)
+    placement = suited(placement, lambda: all(has_class_token(adapter.encoder(model, m)) for m in modalities))
+    method = create(placement.method, placement.params)
     live = LiveSite(placement, method, modalities, site.layer or 0 if site.kind == "decoder.layer" else 0)
     if site.kind.startswith("encoder"):
         from .encoder.signals import encoder_taps
@@ -79,6 +92,11 @@ def live_site(placement: Placement, model: nn.Module, adapter: Adapter, config: 
         flow = adapter.encoder_flow(model, modalities[0])
         live.taps.update(encoder_taps(method, site, flow, label=placement.label()))
         return live
+    if method.weighs_attention and "flash" in str(getattr(adapter.decoder(model).config, "_attn_implementation", "")):
+        raise BadInput(
+            f"{placement.label()} adds to the scores of attention, which flash attention does not take; load the model "
+            "with sdpa or eager"
+        )
     try:
         for modality in modalities:
             for need in method.needs(Layout(1)):

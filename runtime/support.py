@@ -13,6 +13,7 @@ from ..ir.plan import Plan
 from ..ir.site import Site
 from ..passes import create
 from .adapters import adapter_of, live_part
+from .adaptive import check_adaptive
 from .inputs.support import check_input_site, check_with_inputs
 
 
@@ -55,6 +56,7 @@ def _check_site(placement: Placement, config: Any, where: str) -> None:
     if site.kind not in method.sites:
         places = " or ".join(method.sites)
         raise BadInput(f"{where}: {placement.method} acts at {places}, not at {placement.site}")
+    check_adaptive(placement, in_sequence=adapter_of(config).in_sequence, where=where)
 
 
 def supported_sites(config: Any) -> list[str]:

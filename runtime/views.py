@@ -42,10 +42,11 @@ def logical_masks(config: Any, embeddings: torch.Tensor, padding: Any, cache: An
 
 @dataclass(frozen=True)
 class View:
-    """What one layer's keys are: `columns` (B, K) int64 in the logical sequence, `valid` (B, K) bool or None."""
+    """What one layer's keys are: `columns` (B, K) int64 in the logical sequence, `valid` and `sizes` as in `Level`."""
 
     columns: torch.Tensor
     valid: torch.Tensor | None
+    sizes: torch.Tensor | None = None
 
 
 def view(level: Level, new: int, cache_layer: Any) -> View:
@@ -54,18 +55,20 @@ def view(level: Level, new: int, cache_layer: Any) -> View:
     A sliding cache layer gives the last window - 1 past tokens that it holds, and the new ones; a static one gives its
     whole capacity, of which the rest is closed, and where it slides no more than capacity - 1 past tokens.
     """
-    columns, valid = level.index, level.valid
+    columns, valid, sizes = level.index, level.valid, level.sizes
     capacity = static_capacity(cache_layer)
     if getattr(cache_layer, "is_sliding", False):
         window = int(cache_layer.sliding_window) if capacity is None else capacity
         held = min(level.length - new, window - 1) + new
         columns, valid = columns[:, -held:], None if valid is None else valid[:, -held:]
+        sizes = None if sizes is None else sizes[:, -held:]
     if capacity is not None and columns.shape[1] < capacity:
         free = capacity - columns.shape[1]
         valid = torch.ones_like(columns, dtype=torch.bool) if valid is None else valid
         columns = torch.nn.functional.pad(columns, (0, free))
         valid = torch.nn.functional.pad(valid, (0, free))
-    return View(columns, valid)
+        sizes = None if sizes is None else torch.nn.functional.pad(sizes, (0, free), value=1.0)
+    return View(columns, valid, sizes)
 
 
 def static_capacity(cache_layer: Any) -> int | None:

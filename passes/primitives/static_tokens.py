@@ -53,26 +53,38 @@ class StaticTokens:
         )
         return cls(group, source, part, means)
 
+    def sizes(self, layout: Layout) -> torch.Tensor:
+        """(B, 2 T) float32, the tokens of each group."""
+        import torch
+
+        groups = 2 * (self.group.shape[1] if layout.grid is None else layout.grid[0])
+        found = torch.zeros(len(self.group), groups + 1, device=self.group.device)
+        return found.scatter_add(1, self.group % (groups + 1), torch.ones_like(self.part))[:, :-1]
+
     def selected(
-        self, layout: Layout, count: int, *, neighbours: int, moving: torch.Tensor | None, limited: bool
+        self,
+        layout: Layout,
+        count: int,
+        *,
+        neighbours: int,
+        moving: torch.Tensor | None = None,
+        limited: bool = False,
+        share: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The tokens that go on, K shared among groups by size, and which others of a group join which of them.
 
         Args:
             neighbours: k of the density peaks that rank tokens. moving: (B, N) scores that rank moving ones instead,
                 which then join nothing. limited: k is at most the number that its group may keep.
+            share: (B, 2 T) what each group asks for of K, None its size.
 
         Returns:
             (B, K) int64 and (B, K, N) bool: each joins the nearest that goes on of its own group. O(N n D) time for
             frames of n tokens; distances are held within frames alone.
         """
-        import torch
-
         batch, total = self.group.shape
-        frames = total if layout.grid is None else layout.grid[0]
-        sizes = torch.zeros(batch, 2 * frames + 1, device=self.group.device)
-        sizes = sizes.scatter_add(1, self.group % (2 * frames + 1), torch.ones_like(self.part))[:, :-1]
-        limit = share_counts(self.group, sizes, count).gather(1, self.group.clamp(min=0))
+        share = self.sizes(layout) if share is None else share
+        limit = share_counts(self.group, share, count).gather(1, self.group.clamp(min=0))
         framed = by_frame(self.features, layout).flatten(0, 1)
         score, distance = group_density_peaks(
             framed,
@@ -85,7 +97,7 @@ class StaticTokens:
         if moving is not None:
             joining = joining & (self.group % 2 == 1)
             scores = scores.where(joining, moving)
-        index = share_top_k(scores, self.group, sizes, count)
+        index = share_top_k(scores, self.group, share, count)
         return index, _joins(distance, places(index, total), joining, count)
 
     def spread(self, index: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

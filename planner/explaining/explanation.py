@@ -10,7 +10,7 @@ from ...common.names import unknown
 from ...ir.placement import Placement
 from ...ir.plan import Plan
 from ...ir.site import Site
-from ...passes import REGISTRY, Pass
+from ...passes import REGISTRY, Pass, create
 from ..priors.judge import passes_with_prior
 from ..rules.conflicts import forbidden
 
@@ -46,9 +46,13 @@ def _placements(plan: Plan) -> Iterator[str]:
         cls = REGISTRY.get(placement.method)
         yield f"{number}. {placement.method} at {placement.site}: {cls.summary} ({cls.source})."
         yield f"   Keeps {_kept(placement)}; {_where(placement)}."
+        if placement.note:
+            yield f"   {placement.note[0].upper()}{placement.note[1:]}."
 
 
 def _kept(placement: Placement) -> str:
+    if create(placement.method, placement.params).is_adaptive:
+        return "what its threshold leaves, which follows from content; counts and costs here are upper bounds"
     if placement.tokens_in is None or placement.tokens_out is None:
         return f"{100 * placement.keep:.3g} % of the tokens"
     return f"{placement.tokens_out} of {placement.tokens_in} tokens ({100 * placement.keep:.3g} %)"

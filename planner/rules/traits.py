@@ -54,7 +54,7 @@ def traits_of(placement: Placement, cls: type[Pass], workload: Workload) -> Trai
     site = Site.parse(placement.site)
     modalities = (site.modality,) if site.modality else placement.modality or workload.modalities or cls.modalities
     needs = instance.needs(_NOMINAL)
-    whole = placement.keep == 1.0
+    whole = placement.keep == 1.0 and not instance.is_adaptive
     return Traits(
         label=f"{placement.method}@{placement.site}",
         method=placement.method,

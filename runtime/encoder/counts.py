@@ -19,7 +19,7 @@ def encoder_width(graph: Graph, modality: str) -> int:
 
 def encoder_count(graph: Graph, modality: str, method: Pass, before: Layout, keep: float) -> Layout:
     """What remains of a medium of `before`; of a picture that is encoded in tiles each tile keeps its share."""
-    tiles = _tiles(graph, modality)
+    tiles = tiles_of(graph, modality)
     if tiles == 1 or before.count % tiles:
         return method.count(before, keep)
     tile = before.count // tiles
@@ -28,7 +28,7 @@ def encoder_count(graph: Graph, modality: str, method: Pass, before: Layout, kee
     return replace(before, count=tiles * kept.count, grid=before.grid if kept.count == tile else None)
 
 
-def _tiles(graph: Graph, modality: str) -> int:
+def tiles_of(graph: Graph, modality: str) -> int:
     """Tiles in which the encoder takes one medium, 1 where it takes it whole."""
     if graph.model_type not in TILED:
         return 1

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ...common.errors import BadInput
+from ...ir.class_token import has_class_token
 from ...ir.layout import Layout
 from ...ir.signal import Need
 from ...ir.site import Site
@@ -16,7 +17,7 @@ from ...passes import Pass
 from ..adapters.encoder_flow import EncoderFlow
 from ..index_maps import gather_sequence
 from ..reading.readers import Reader
-from ..reading.signals import encoder_signal, has_class_token
+from ..reading.signals import encoder_signal
 from ..reading.taps import SegmentTap, Tap, install
 from .layers import as_rows, second_half
 

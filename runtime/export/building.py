@@ -12,6 +12,7 @@ import torch
 from ...common.errors import BadInput
 from ...ir.placement import Placement
 from ..adapters import adapter_of
+from ..adaptive import require_counts
 from ..sites import LiveSite, live_site, release
 from .compressed_encoder import CompressedEncoder
 
@@ -25,9 +26,10 @@ def compressed_encoder(
     While the context lasts, attention modules that passes read are tapped; after it the model is as it was.
 
     Raises:
-        BadInput: media of different sizes, a family whose features are not one tensor with an entry for each medium,
-            or a pass that reads the decoder.
+        BadInput: media of different sizes, a placement with `adaptive: true`, a family whose features are not one
+            tensor with an entry for each medium, or a pass that reads the decoder.
     """
+    require_counts(placements, "an export")
     adapter = adapter_of(model.config)
     media = adapter.media(model.config, inputs)[modality]
     if len(set(media)) > 1:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from ...ir.signal import Need
 from ...passes.primitives.merge import gather
@@ -25,11 +24,6 @@ def encoder_signal(need: Need, call: AttentionCall, query: Any) -> torch.Tensor:
     if need.signal == "attention_column":
         return call.column()
     return call.joint_row(query) if need.joint else call.row(query)
-
-
-def has_class_token(encoder: nn.Module) -> bool:
-    """Whether an encoder puts a [CLS] token before its patches."""
-    return any(name.rpartition(".")[2] in ("class_embedding", "cls_token") for name, _ in encoder.named_parameters())
 
 
 def of_group(read: torch.Tensor, group: MediaGroup) -> torch.Tensor:

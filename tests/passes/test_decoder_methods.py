@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from published import DTYPES, array, cosines, descending, drawn, run, same_values, signal, softmax
+from published_methods import dbdpc, pact
 
 from foveate.common.errors import BadInput
 from foveate.ir.layout import Layout
-from foveate.ir.signal import decoder_key, embedding, last_row, mean_query_row, state, text_rows
+from foveate.ir.signal import decoder_key, embedding, last_row, state, text_rows
 from foveate.passes import create
 from foveate.passes.primitives import bounded_density
 from foveate.passes.primitives.bounded_density import opened_centres
@@ -122,31 +123,6 @@ def test_sparsevlm_lets_all_text_rate_where_none_stands_out() -> None:
             one[need][:, 1:] = 0
     rating = method.rating(dataclasses.replace(tokens, signals=one))
     torch.testing.assert_close(rating, one[text_rows()][:, 0])
-
-
-def dbdpc(distance: np.ndarray, cutoff: float) -> list[int]:
-    """The public code's recursion: all points farther than the cutoff from every denser one that is left, again."""
-    density = np.exp(-((distance / 2) ** 2)).sum(axis=1)
-    centres, left = [], list(range(len(distance)))
-    while left:
-        new = [i for i in left if all(distance[i, j] > cutoff for j in left if density[j] > density[i])]
-        centres += new
-        left = [i for i in left if i not in new and all(distance[i, c] > cutoff for c in new)]
-    return sorted(centres)
-
-
-def pact(tokens, row: int, cutoff: float, share: float, recovery: float) -> dict[int, np.ndarray]:
-    """The published method, which decides itself how many tokens stay."""
-    features = array(tokens.features[row])
-    keys = signal(tokens, decoder_key(0), row).reshape(len(features), -1)
-    score = signal(tokens, mean_query_row(), row) * np.linalg.norm(features, axis=1)
-    kept = sorted(descending(score)[: int(len(features) * share)])
-    distance = 1 - cosines(keys, keys)
-    centres = [kept[i] for i in dbdpc(distance[np.ix_(kept, kept)], cutoff)]
-    nearest, gap = distance[:, centres].argmin(axis=1), distance[:, centres].min(axis=1)
-    nearest[centres], gap[centres] = range(len(centres)), 0
-    members = [np.flatnonzero((nearest == place) & (gap <= recovery * cutoff)) for place in range(len(centres))]
-    return {centre: features[group].mean(axis=0) for centre, group in zip(centres, members, strict=True)}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

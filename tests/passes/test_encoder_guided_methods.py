@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from published import DTYPES, array, cosines, descending, drawn, run, same_values, signal
+from published_methods import collected
 
 from foveate.common.errors import BadInput
 from foveate.ir.layout import Layout
@@ -58,7 +59,7 @@ def test_visionzips_published_counts_and_what_it_may_read() -> None:
         groups = torch.bincount(found.assign[0][found.assign[0] >= 0], minlength=count)
         assert groups.sum() == 576 - count + contextual + count - contextual
         assert (groups > 1).sum() <= contextual
-    with pytest.raises(BadInput, match="must be cls or mean"):
+    with pytest.raises(BadInput, match="must be auto, cls or mean"):
         create("visionzip", {"reads": "row"}).needs(Layout(4))
 
 
@@ -89,22 +90,13 @@ def test_vispruner(total: int, count: int, share: float, per_round: int, dtype: 
 
 
 def prumerge_plus(features, attention, keys, count: int, neighbours: int) -> dict[int, np.ndarray]:
-    """The public code's merge for given kept tokens; the residual token stands at the last pruned token."""
+    """A quarter of K - 1 by attention, the others at a stride, and the residual token."""
     total, number = len(features), max(1, count - 1)
     outliers = descending(attention)[: int(0.25 * number + 0.5)]
     rest = [i for i in range(total) if i not in outliers]
     strided = number - len(outliers)
     kept = outliers + [rest[i * len(rest) // strided] for i in range(strided)]
-    flat = keys.reshape(total, -1)
-    out = {}
-    for i in kept:
-        similar = cosines(flat[[i]], flat)[0]
-        nearest = [j for j in descending(similar) if j != i][:neighbours]
-        out[i] = features[i] + sum(attention[j] * features[j] for j in nearest)
-    if count > 1:
-        pruned = [i for i in range(total) if i not in kept]
-        out[pruned[-1]] = sum(attention[j] * features[j] for j in pruned)
-    return out
+    return collected(features, attention, keys, kept, neighbours, residual=count > 1)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -108,6 +108,23 @@ def test_the_quietest_stretches_go() -> None:
     assert index[0].tolist() == [0, 1, 2, 6, 7, 8, 9]
 
 
+def test_the_end_of_a_window_stays_though_it_is_as_quiet_as_padding() -> None:
+    layout = Layout(1500)
+    features = draw(layout, rows=2)
+    features[:, 1300:] = -9.0  # what follows the speech: 200 stretches of equal silence
+    loudness = features.numpy().mean(axis=2)
+    for keep, speech in ((0.9, 1300), (0.5, 730)):
+        index = selected("trim-padding", features, layout, keep)
+        assert (index[:, -20:] == np.arange(1480, 1500)).all()
+        assert index.shape[1] == int(1500 * keep + 0.5)
+        loudest = np.sort(np.argsort(-loudness[:, :1300], axis=1)[:, :speech], axis=1)
+        assert (index[:, :speech] == loudest).all()
+    few = selected("trim-padding", features, layout, 0.01)
+    assert (few[:, -3:] == np.arange(1497, 1500)).all()
+    assert (few[:, :-3] < 1300).all()
+    assert (selected("trim-padding", features, layout, 0.8, end=0.0) < 1300).all()
+
+
 def test_every_pass_at_an_input_says_what_it_changes() -> None:
     found = {name: REGISTRY.get(name) for name in REGISTRY.names() if "input" in REGISTRY.get(name).sites}
     assert found.keys() >= {"downsample", "uniform-frames", "mgsampler-pixels", "trim-padding"}

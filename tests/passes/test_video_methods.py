@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from published import DTYPES, array, clip, cosines, descending, drawn, run, same_values, signal, softmax
+from published_methods import frames_of, peaks, prunevid_groups, refined, runs, runs_merged
 
 from foveate.ir.layout import Layout
 from foveate.ir.signal import received
@@ -33,10 +34,6 @@ def setup(name: str, layout: Layout, keep: float, dtype=torch.float32, **params)
     tokens = dataclasses.replace(drawn(method, layout, dtype=dtype), features=clip(layout).to(dtype))
     count = method.count(layout, keep).count
     return method, tokens, count
-
-
-def frames_of(tokens, row: int) -> np.ndarray:
-    return array(tokens.features[row]).reshape(tokens.layout.grid[0], -1, tokens.features.shape[-1])
 
 
 def previous_cosines(frames: np.ndarray) -> np.ndarray:
@@ -131,15 +128,6 @@ def test_vidcom2(layout: Layout, keep: float, dtype: torch.dtype) -> None:
         assert found.index[row].tolist() == expected
 
 
-def runs_merged(features: np.ndarray, frames: int, merged: set[int]) -> dict[int, list[int]]:
-    """Chains over time: each merged token joins the run that the token one frame before is in."""
-    places = len(features) // frames
-    start: dict[int, int] = {}
-    for i in range(len(features)):
-        start[i] = start[i - places] if i in merged else i
-    return {first: [i for i in start if start[i] == first] for first in set(start.values())}
-
-
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("keep", KEEPS)
 @pytest.mark.parametrize("threshold", [0.6, 0.95, -1.0])
@@ -164,18 +152,6 @@ def segments_of(frames: np.ndarray, number: int, threshold: float) -> list[range
     cuts = {*descending(-similar)[: number - 1], *np.flatnonzero(similar < threshold)}
     edges = [0, *sorted(int(c) + 1 for c in cuts), len(frames)]
     return [range(a, b) for a, b in pairwise(edges)]
-
-
-def peaks(points: np.ndarray, neighbours: int) -> np.ndarray:
-    """Density times distance to a denser point, as in the public codes of FastVID and HoliTom."""
-    distance = np.linalg.norm(points[:, None] - points[None], axis=-1) / points.shape[1] ** 0.5
-    density = np.exp(-(np.sort(distance, axis=1)[:, :neighbours] ** 2).mean(axis=1))
-    order = np.arange(len(points))
-    gap = np.full(len(points), distance.max())
-    for i in range(len(points)):
-        denser = (density > density[i]) | ((density == density[i]) & (order < i))
-        gap[i] = distance[i, denser].min() if denser.any() else gap[i]
-    return gap * density
 
 
 def fastvid(tokens, row: int, count: int, method) -> dict[int, np.ndarray]:
@@ -314,31 +290,6 @@ def test_holitom_outer(layout: Layout, keep: float, threshold: float, dtype: tor
         same_values(features[row], [expected[i] for i in sorted(expected)], dtype)
 
 
-def runs(labels: list[int]) -> list[tuple[int, int]]:
-    """(first, last) of every stretch of equal labels."""
-    edges = [0, *(i for i in range(1, len(labels)) if labels[i] != labels[i - 1]), len(labels)]
-    return [(a, b - 1) for a, b in pairwise(edges)]
-
-
-def refined(labels: list[int]) -> list[int]:
-    """PruneVid's public code: only each cluster's longest stretches stay, the others go to the longer neighbour."""
-    out = list(labels)
-    for cluster in set(labels):
-        stretches = [(a, b) for a, b in runs(labels) if labels[a] == cluster]
-        longest = max(b - a + 1 for a, b in stretches)
-        for a, b in stretches:
-            if longest == 1 or b - a + 1 < longest:
-                out[a : b + 1] = [-1] * (b - a + 1)
-    while -1 in out:
-        first, last = next((a, b) for a, b in runs(out) if out[a] == -1)
-        left = next(((a, b) for a, b in runs(out) if b == first - 1), None)
-        right = next(((a, b) for a, b in runs(out) if a == last + 1), None)
-        lengths = [0 if run is None else run[1] - run[0] + 1 for run in (left, right)]
-        new = 0 if max(lengths) == 0 else out[first - 1] if lengths[0] >= lengths[1] else out[last + 1]
-        out[first : last + 1] = [new] * (last - first + 1)
-    return out
-
-
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=16))
 def test_refined_segments_are_those_of_the_public_code(labels: list[int]) -> None:
     expected = [(a, b) for a, b in runs(refined(labels))]
@@ -347,31 +298,18 @@ def test_refined_segments_are_those_of_the_public_code(labels: list[int]) -> Non
 
 
 def prunevid(tokens, row: int, count: int, method) -> dict[int, np.ndarray]:
-    frames = frames_of(tokens, row)
-    places, means = frames.shape[1], frames.mean(axis=1)
-    centres = descending(peaks(means, min(method.neighbours, len(means))))[: max(1, int(len(frames) * method.segments))]
-    labels = np.linalg.norm(means[:, None] - means[centres][None], axis=-1).argmin(axis=1)
-    labels[centres] = range(len(centres))
-    groups = []  # (frame, places, features)
-    for first, last in runs(refined(labels.tolist())):
-        unit = frames[first : last + 1] / np.linalg.norm(frames[first : last + 1], axis=-1, keepdims=True)
-        pairs = [(unit[a] * unit[b]).sum(axis=-1) for a in range(len(unit)) for b in range(a)]
-        static = np.mean(pairs, axis=0) > method.threshold if pairs else np.zeros(places, dtype=bool)
-        for t in range(first, last + 1):
-            groups.append((t, np.flatnonzero(~static), frames[t, ~static]))
-            kept = np.flatnonzero(static) if t == first else np.zeros(0, dtype=int)
-            groups.append((t, kept, frames[first : last + 1, kept].mean(axis=0)))
+    groups = prunevid_groups(tokens, row, method)
     sizes = np.array([len(members) for _, members, _ in groups])
     if sizes.sum() < count:
         return {}
     out = {}
-    for (t, members, features), budget in zip(groups, webster(sizes, sizes, count), strict=True):
+    for (first, members, features), budget in zip(groups, webster(sizes, sizes, count), strict=True):
         if budget:
             chosen = descending(peaks(features, min(method.neighbours, len(members))))[:budget]
             distance = np.linalg.norm(features[:, None] - features[chosen][None], axis=-1)
             nearest = distance.argmin(axis=1)
             nearest[chosen] = range(budget)
-            out |= {t * places + int(members[c]): features[nearest == k].mean(axis=0) for k, c in enumerate(chosen)}
+            out |= {first + int(members[c]): features[nearest == k].mean(axis=0) for k, c in enumerate(chosen)}
     return out
 
 

@@ -75,10 +75,11 @@ class HiddenTokens:
 def dropped_mask(
     inputs: dict[str, torch.Tensor], selections: torch.Tensor, *, image_token: int, tokens: int = 16
 ) -> torch.Tensor:
-    """(B, L) bool: the media tokens that are not in `selections` (media, K)."""
+    """(B, L) bool: the media tokens that are not in `selections` (media, K); -1 fills rows that keep fewer."""
     flat = (inputs["input_ids"] == image_token).reshape(-1)
     places = flat.nonzero()[:, 0].view(-1, tokens)
-    dropped = torch.ones_like(places, dtype=torch.bool).scatter(1, selections, False)
+    known = torch.ones(len(places), tokens + 1, dtype=torch.bool)
+    dropped = known.scatter(1, selections % (tokens + 1), False)[:, :tokens]
     mask = torch.zeros_like(flat)
     mask[places[dropped]] = True
     return mask.view_as(inputs["input_ids"])
