@@ -7,33 +7,37 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from _marks import Marks
+
 from foveate.common.timing import Interval
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
+from foveate.planner.fidelity.judge import Judge
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.search import Search
 from foveate.planner.search.solver import Solver
 from foveate.planner.verify import settle
 from foveate.runtime import compare, ratio
-from foveate.testbed.evaluate import paired_bootstrap
 
 SAME_LATENCY = 0.03
 BASELINES = ("random", "pool", "downsample")
+_FINALISTS = 3
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A plan at one budget: its TTFT as a part of the uncompressed model's, and its held-out answers."""
+    """A plan at one budget: its TTFT as a part of the uncompressed model's, and its marks on what was held out."""
 
     name: str
     plan: Plan
     ratio: Interval
-    correct: tuple[bool, ...] = ()
+    marks: Marks | None = None
 
     @property
-    def accuracy(self) -> float:
-        """Part of the held-out questions answered right."""
-        return sum(self.correct) / len(self.correct)
+    def score(self) -> float:
+        """The right part of what was held out."""
+        assert self.marks is not None
+        return self.marks.mean
 
     @property
     def words(self) -> str:
@@ -41,13 +45,15 @@ class Rival:
         return " + ".join(placement.label() for placement in self.plan.placements) or "nothing"
 
 
-def entrants(search: Search) -> dict[str, Decision]:
-    """The rivals of a plan, all chosen by what the search measured on calibration samples.
+def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
+    """The rivals of a plan, all chosen by what was measured on calibration samples.
 
-    The best pass alone, each baseline where it is best, and the two best passes that go together, taken naively: each
-    at its own best place, with an equal share of the dropping.
+    The best pass alone, by the samples that decide between the plan's finalists; each baseline where it is best; and
+    the two best passes that go together, taken naively: each at its own best place, with an equal share of the
+    dropping.
     """
     singles = [item.solution.decision for item in search.ranked() if item.solution.decision.is_single]
+    singles = [*_decided(search.solver, deciding, singles[:_FINALISTS]), *singles[_FINALISTS:]]
     able = [step for step in search.screen.ranked() if search.solver.solve(Decision.of(step)).feasible]
     best = singles[0] if singles else Decision.of(able[0])
     found = {"best single": best}
@@ -60,6 +66,13 @@ def entrants(search: Search) -> dict[str, Decision]:
     pairs = (Decision.of(a, b) for a, b in combinations(steps, 2) if a.method != b.method)
     naive = next((pair for pair in pairs if search.solver.space.allowed(pair)), None)
     return found if naive is None else {**found, "two best": naive}
+
+
+def _decided(solver: Solver, deciding: Judge, decisions: Sequence[Decision]) -> list[Decision]:
+    """Decisions by their value on the deciding samples, best first."""
+    judged = ((deciding.judge(Plan.of(*solver.solve(each).placements)), each) for each in decisions)
+    values = {each: 0.0 if found is None else found.value for found, each in judged}
+    return sorted(values, key=lambda each: -values[each])
 
 
 def matched(
@@ -82,6 +95,6 @@ def matched(
     return [Rival(name, each, ratio(timed[name], timed["plain"])) for name, each in rivals.items()]
 
 
-def gains(plan: Rival, others: Sequence[Rival], scenes: Sequence[int]) -> list[tuple[float, float, float]]:
-    """The plan's accuracy minus each other's with its 95 % interval, paired by question and resampled by scene."""
-    return [paired_bootstrap(plan.correct, other.correct, scenes) for other in others]
+def gains(plan: Rival, others: Sequence[Rival]) -> list[tuple[float, float, float]]:
+    """The plan's score minus each other's with its 95 % interval, paired by item and resampled by scene or window."""
+    return [plan.marks.gain(other.marks) for other in others if plan.marks and other.marks]

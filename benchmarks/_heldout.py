@@ -53,9 +53,18 @@ class HeldOut:
         self.batches = [self._prepared(part) for part in parts]
 
     @property
-    def scenes(self) -> list[int]:
+    def whole(self) -> list[float]:
+        """Every question counts alike."""
+        return [1.0] * len(self.questions)
+
+    @property
+    def groups(self) -> list[int]:
         """The scene of each question."""
         return [question.scene_seed for question in self.questions]
+
+    def right(self, plan: Plan) -> list[float]:
+        """1 for each question that is answered right under `plan`, else 0."""
+        return [float(correct) for correct in self.correct(plan)]
 
     def correct(self, plan: Plan) -> tuple[bool, ...]:
         """Whether each question is answered right under `plan`."""

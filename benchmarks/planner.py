@@ -1,8 +1,9 @@
-"""Does a plan beat every pass alone at equal latency? On a trained testbed, on this machine.
+"""Does a plan beat every pass alone at equal latency? On a trained testbed or on Whisper, on this machine.
 
-    python benchmarks/planner.py [--testbed image|video] [--losses 2,5,10,20] [--questions 2000] [--quick] [--json FILE]
+    python benchmarks/planner.py [--testbed image|video|whisper] [--losses 2,5,10,20] [--questions 2000] [--quick]
 
-Budgets are those at which the best single pass loses about so many points on calibration questions. At each of them
+Budgets are those at which the best single pass loses about so many points on calibration questions; on Whisper a point
+is one of 100 words that is transcribed right, less those that are invented. At each of them
 the plan, found on calibration samples alone, meets the best single pass, `random`, `pool`, `downsample` and the two
 best passes naively combined, all settled on the plan's measured time to first token, on the same held-out questions.
 Finished steps are kept in `--cache`, from which a run that was stopped goes on. Exits 1 when a goal is missed.
@@ -20,9 +21,11 @@ from typing import Any
 
 import numpy as np
 from _contest import SAME_LATENCY, Rival, entrants, gains, matched
-from _heldout import WORKLOADS, HeldOut, drawn
+from _contest_tasks import TASKS, Size, Task
+from _marks import marks
 from _table import Goal, finish, parser, show
 
+from foveate.common.errors import BadInput
 from foveate.common.files import write_whole
 from foveate.common.timing import Interval, fixed_threads
 from foveate.cost_models import DeviceProfile, calibrate, load_profile
@@ -31,17 +34,15 @@ from foveate.ir.plan import Plan
 from foveate.planner import unmet
 from foveate.planner.fidelity.batches import collate
 from foveate.planner.fidelity.judge import FidelityJudge, Judge
-from foveate.planner.fidelity.samples import CalibrationSample, from_testbed
+from foveate.planner.fidelity.samples import CalibrationSample
 from foveate.planner.job import Job
 from foveate.planner.planning import job_of
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.screening import Profile
-from foveate.testbed import load
 
 ABOVE_FLOOR = (0.5, 0.42, 0.34, 0.27, 0.2, 0.14, 0.08)
 """Budgets that are probed, as parts of the way from the least possible TTFT to the uncompressed one."""
 
-QUICK = ("divprune", "fastv")
 _PROBED = 2
 
 
@@ -49,13 +50,8 @@ _PROBED = 2
 class Bench:
     """What all budgets share; `done` holds the finished steps, kept at `place`."""
 
-    testbed: str
-    model: Any
-    processor: Any
+    task: Task
     profile: DeviceProfile
-    asked: list[CalibrationSample]
-    decisive: list[CalibrationSample]
-    probe: HeldOut
     trials: int
     rounds: int
     place: Path | None
@@ -67,21 +63,25 @@ class Bench:
     def judge_of(self, samples: Sequence[CalibrationSample]) -> Judge:
         """The judge of some samples, which hears the uncompressed model's answers once for all budgets."""
         if id(samples) not in self.judges:
-            self.judges[id(samples)] = FidelityJudge.of(self.model, samples, new_tokens=5)
+            self.judges[id(samples)] = FidelityJudge.of(self.task.model, samples, new_tokens=self.task.new_tokens)
         return self.judges[id(samples)]
 
     def job(self, limit: float) -> Job:
         """The planning job for one TTFT limit; what is measured of single passes is shared by all of them."""
         made = job_of(
-            self.model,
-            workload=WORKLOADS[self.testbed],
+            self.task.model,
+            workload=self.task.workload,
             budgets=(Budget("ttft", limit, relative=True),),
             profile=self.profile,
-            asked=self.asked,
-            decisive=self.decisive,
+            asked=self.task.asked,
+            decisive=self.task.decisive,
             passes=self.passes,
         )
         return replace(made, judge_of=self.judge_of, progress=_progress, sensitivity=self.sensitivity)
+
+    def probed(self, plan: Plan) -> float:
+        """The right part of the calibration items under `plan`."""
+        return marks(self.task.probe, self.task.probe.right(plan)).mean
 
     def step(self, name: str, make: Any) -> Any:
         """The result of a step, from an earlier run where it is there."""
@@ -97,15 +97,20 @@ def main() -> int:
     """Run the benchmark; the exit code says whether its goals were met."""
     options = _options()
     with fixed_threads(options.threads):
-        bench = _bench(options)
-        questions = drawn(bench.testbed, "heldout", options.questions or (96 if options.quick else 2000))
-        held_out = HeldOut(bench.model, bench.processor, questions)
-        plain = bench.step("plain", lambda: list(held_out.correct(Plan.of())))
-        print(f"uncompressed: {_percent(np.mean(plain))} of {len(plain)} held-out questions", flush=True)
+        try:
+            bench = _bench(options)
+        except BadInput as reason:
+            print(f"skipped: {reason}")
+            return 0
+        task = bench.task
+        plain = marks(task.held_out, bench.step("plain", lambda: task.held_out.right(Plan.of())))
+        known = len(task.asked) + len(task.decisive)
+        print(f"uncompressed: {_percent(plain.mean)} right of {len(plain.whole)} held-out {task.items}", flush=True)
+        print(f"calibrated on {known} other {task.items}", flush=True)
         goals, figures, ahead = [], [], []
         for loss, limit in budgets(bench, options.losses):
-            rivals = contested(bench, limit, held_out)
-            found = gains(rivals[0], rivals[1:], held_out.scenes)
+            rivals = contested(bench, limit)
+            found = gains(rivals[0], rivals[1:])
             report(loss, limit, rivals, found)
             goals += goals_of(loss, rivals, found)
             ahead.append(all(low > 0 for _, low, _ in found))
@@ -121,7 +126,7 @@ def budgets(bench: Bench, losses: Sequence[float]) -> list[tuple[float, float]]:
     job = bench.job(0.5)
     floor = unmet.nearest(bench.job(0.01).solver).prediction.ttft_ms / job.solver.baseline.ttft_ms
     limits = [floor + part * (1 - floor) for part in ABOVE_FLOOR][: 2 if bench.passes else None]
-    plain = bench.step("probe plain", lambda: float(np.mean(bench.probe.correct(Plan.of()))))
+    plain = bench.step("probe plain", lambda: bench.probed(Plan.of()))
     best = [bench.step(f"probe {limit:.4f}", lambda limit=limit: best_single(bench, limit)) for limit in limits]
     lost = np.maximum.accumulate([100 * (plain - value) for value in best])
     rows = [[_percent(limit), f"{points:.1f}"] for limit, points in zip(limits, lost, strict=True)]
@@ -137,19 +142,19 @@ def best_single(bench: Bench, limit: float) -> float:
     job = bench.job(limit)
     search = job.searching(_memory_study(), job.judge_of(job.asked), seed=0)
     able = [s for step in search.screen.ranked() if (s := job.solver.solve(Decision.of(step))).feasible]
-    return max(float(np.mean(bench.probe.correct(Plan.of(*s.placements)))) for s in able[:_PROBED])
+    return max(bench.probed(Plan.of(*s.placements)) for s in able[:_PROBED])
 
 
-def contested(bench: Bench, limit: float, held_out: HeldOut) -> list[Rival]:
+def contested(bench: Bench, limit: float) -> list[Rival]:
     """The plan for `limit` and its rivals at its latency, with their held-out answers; the plan first."""
     data = bench.step(f"rivals {limit:.4f}", lambda: [_data(rival) for rival in planned(bench, limit)])
     rivals = [Rival(d["name"], Plan.from_yaml(d["plan"]), Interval(*d["ratio"])) for d in data]
     answered = []
     for rival in rivals:
         name = f"answers {limit:.4f} {rival.words}"
-        correct = bench.step(name, lambda rival=rival: list(held_out.correct(rival.plan)))
-        answered.append(replace(rival, correct=tuple(correct)))
-        print(f"  {rival.name}: {_percent(answered[-1].accuracy)}", flush=True)
+        right = bench.step(name, lambda rival=rival: bench.task.held_out.right(rival.plan))
+        answered.append(replace(rival, marks=marks(bench.task.held_out, right)))
+        print(f"  {rival.name}: {_percent(answered[-1].score)}", flush=True)
     return answered
 
 
@@ -158,18 +163,18 @@ def planned(bench: Bench, limit: float) -> list[Rival]:
     job = bench.job(limit)
     search = job.search(trials=bench.trials, study=None)
     choice = job.decide(search)
-    inputs = collate(bench.decisive[:1])
+    inputs = collate(bench.task.decisive[:1])
     plan = Plan.of(*choice.solution.placements)
-    return matched(job.solver, plan, entrants(search), bench.model, inputs, rounds=bench.rounds)
+    return matched(job.solver, plan, entrants(search, job.deciding), bench.task.model, inputs, rounds=bench.rounds)
 
 
 def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> None:
     """Print one budget's table."""
-    rows = [[rivals[0].name, rivals[0].words, _percent(rivals[0].ratio.median), _percent(rivals[0].accuracy), ""]]
+    rows = [[rivals[0].name, rivals[0].words, _percent(rivals[0].ratio.median), _percent(rivals[0].score), ""]]
     for other, (gain, low, high) in zip(rivals[1:], found, strict=True):
         difference = f"{100 * gain:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
-        rows.append([other.name, other.words, _percent(other.ratio.median), _percent(other.accuracy), difference])
-    columns = ["", "placements", "TTFT", "held-out accuracy", "plan minus this, points"]
+        rows.append([other.name, other.words, _percent(other.ratio.median), _percent(other.score), difference])
+    columns = ["", "placements", "TTFT", "held out, right", "plan minus this, points"]
     show(f"ttft<={100 * limit:.1f}%, where the best single pass loses about {loss:g} points", columns, rows)
 
 
@@ -198,25 +203,17 @@ def _memory_study() -> Any:
 
 
 def _bench(options: argparse.Namespace) -> Bench:
-    quick, testbed = options.quick, options.testbed
-    model, processor = load(testbed)
+    quick = options.quick
+    task = TASKS[options.testbed](Size(options.questions, options.samples, quick))
     profile = load_profile(options.profile) if options.profile else calibrate(seconds=10.0 if quick else 40.0)
-    asked, decisive = (24, 12) if quick else (options.samples, options.samples // 2)
-    questions = drawn(testbed, "calibration", asked + decisive)
-    made = from_testbed(questions, processor)
     done = json.loads(options.cache.read_text()) if options.cache and options.cache.exists() else {}
     return Bench(
-        testbed=testbed,
-        model=model,
-        processor=processor,
+        task=task,
         profile=profile,
-        asked=made[:asked],
-        decisive=made[asked:],
-        probe=HeldOut(model, processor, questions[: 24 if quick else asked + decisive]),
         trials=14 if quick else options.trials,
         rounds=5 if quick else 11,
         place=options.cache,
-        passes=QUICK if quick else None,
+        passes=task.few if quick else None,
         done=done,
         sensitivity=done.get("sensitivity", {}),
     )
@@ -224,9 +221,9 @@ def _bench(options: argparse.Namespace) -> Bench:
 
 def _options() -> argparse.Namespace:
     made = parser(__doc__ or "")
-    made.add_argument("--testbed", choices=sorted(WORKLOADS), default="image")
+    made.add_argument("--testbed", choices=sorted(TASKS), default="image")
     made.add_argument("--losses", type=lambda text: [float(x) for x in text.split(",")], default=[2.0, 5.0, 10.0, 20.0])
-    made.add_argument("--questions", type=int, help="held-out questions (default: 2000)")
+    made.add_argument("--questions", type=int, help="held-out questions or windows (default: 2000; all)")
     made.add_argument("--samples", type=int, default=160, help="calibration samples of the search (default: 160)")
     made.add_argument("--trials", type=int, default=40, help="trials of each search (default: 40)")
     made.add_argument("--threads", type=int, default=2)
@@ -237,7 +234,7 @@ def _options() -> argparse.Namespace:
 
 def _data(rival: Rival) -> dict[str, Any]:
     found = {"name": rival.name, "plan": rival.plan.to_yaml(), "ratio": list(rival.ratio)}
-    return {**found, "accuracy": rival.accuracy} if rival.correct else found
+    return {**found, "score": rival.score} if rival.marks else found
 
 
 def _progress(what: str, done: int, total: int) -> None:

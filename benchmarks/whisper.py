@@ -9,25 +9,21 @@ says so and measures nothing.
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _speech import Listener, samples_of
 from _table import Goal, finish, parser, show
 from numpy.typing import NDArray
 from real_weights import speech, whisper_weights
-from real_weights.wer import edits, error_rate, paired_difference, words
-from transformers import WhisperFeatureExtractor
-from transformers.modeling_outputs import BaseModelOutput
+from real_weights.wer import error_rate, paired_difference
 
-import foveate
 from foveate.common.errors import BadInput
 from foveate.common.files import write_whole
 from foveate.ir.placement import Placement
@@ -40,7 +36,6 @@ METHODS = {
     "in": (*BASELINES, "tome", "a-tome", "topk-audio"),
     "after": (*BASELINES, "a-tome-output", "topk-audio"),
 }
-_BATCH, _NEW_TOKENS = 18, 128
 
 
 @dataclass(frozen=True)
@@ -64,67 +59,24 @@ class Cell:
 
 
 class Recogniser:
-    """A Whisper with the windows that it is asked to transcribe.
+    """A Whisper of some size with the windows that it is asked to transcribe.
 
     Attributes:
         spoken: (W,) words in each window.
     """
 
     def __init__(self, name: str, windows: Sequence[speech.Speech]) -> None:
-        self.name, self.model, self.tokenizer = name, *whisper_weights.load(name)
-        self.references = [words(window.text) for window in windows]
-        self.spoken = np.array([len(reference) for reference in self.references])
-        features = WhisperFeatureExtractor()(
-            [window.samples for window in windows], sampling_rate=speech.RATE, return_tensors="pt"
-        )
-        self.batches = features.input_features.split(_BATCH)
-        with torch.no_grad():
-            self.encoded = [self.model.get_encoder()(batch).last_hidden_state for batch in self.batches]
-
-    def mistakes(self, plan: Plan | None) -> NDArray[np.int64]:
-        """(W,) word errors under a plan; None is the model as it is."""
-        texts: list[str] = []
-        reuse = plan is None or _acts_on_output_alone(plan)
-        for batch, encoded in zip(self.batches, self.encoded, strict=True):
-            with _encoded_before(self.model.get_encoder(), encoded if reuse else None):
-                texts += self._texts(batch, plan)
-        pairs = zip(self.references, texts, strict=True)
-        return np.array([edits(reference, words(text)) for reference, text in pairs])
-
-    def _texts(self, batch: torch.Tensor, plan: Plan | None) -> list[str]:
-        asked = {"language": "en", "task": "transcribe"} if self.name == "base" else {}
-        with foveate.apply(self.model, plan or Plan.of()), torch.no_grad():
-            ids = self.model.generate(batch, max_new_tokens=_NEW_TOKENS, do_sample=False, num_beams=1, **asked)
-        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)  # type: ignore[no-any-return]
+        self.name, (self.model, tokenizer) = name, whisper_weights.load(name)
+        if name == "base":  # which knows other languages and tasks
+            self.model.generation_config.update(language="en", task="transcribe")
+        self.listener = Listener(self.model, tokenizer, samples_of(windows))
+        self.spoken = self.listener.spoken
 
     def plan(self, place: str, method: str, keep: float) -> Plan:
         """The method at its place in this model."""
         middle = self.model.config.encoder_layers // 3
         sites = {"before": "input", "in": f"encoder.layers.{middle}.mid", "after": "encoder.output"}
         return Plan.of(Placement(method, f"audio.{sites[place]}", keep))
-
-
-def _acts_on_output_alone(plan: Plan) -> bool:
-    """Whether a plan needs nothing of the encoder but its output."""
-    return all(item.site == "audio.encoder.output" and item.method != "topk-audio" for item in plan.placements)
-
-
-@contextmanager
-def _encoded_before(encoder: Any, states: torch.Tensor | None) -> Iterator[None]:
-    """Answer the encoder's calls with states that it computed before; None lets it compute."""
-    if states is None:
-        yield
-        return
-
-    @functools.wraps(encoder.forward)
-    def forward(*args: Any, **kwargs: Any) -> BaseModelOutput:
-        return BaseModelOutput(states)
-
-    encoder.forward = forward
-    try:
-        yield
-    finally:
-        del encoder.forward
 
 
 class Notebook:
@@ -141,7 +93,7 @@ class Notebook:
         key = (recogniser.name, place, method, keep, len(recogniser.spoken))
         if key not in self.cells:
             plan = None if method == "none" else recogniser.plan(place, method, keep)
-            self.cells[key] = cell = Cell(recogniser.name, place, method, keep, recogniser.mistakes(plan))
+            self.cells[key] = cell = Cell(recogniser.name, place, method, keep, recogniser.listener.mistakes(plan))
             print(f"{' '.join(map(str, key))}: {100 * error_rate(cell.mistakes, recogniser.spoken):.1f} %", flush=True)
             if self.path is not None:
                 figures = [known.as_data() for known in self.cells.values()]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import BadInput
-from .media import Sound, open_picture, read_clip, read_sound, resized
+from ..common.media import Sound, open_picture, read_clip, read_sound, resized, sampling_rate
 from .models import TESTBED, TESTBED_VIDEO, Loaded
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ..ir.workload import Workload
 
 _FILLER = "what is in the picture"
-_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Media:
 
 def sound_rate(loaded: Loaded) -> int:
     """Samples a second that the model's processor takes."""
-    return int(getattr(getattr(loaded.processor, "feature_extractor", None), "sampling_rate", _RATE))
+    return sampling_rate(loaded.processor)
 
 
 def read_media(

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..common.errors import BadInput
+from ..common.media import Sound, require_file
 from .inputs import Media, read_media, request
 from .kept_tokens import kept_tokens, shown_pictures
-from .media import Sound, require_file
 from .models import Loaded, load_model
 from .options import AudioOption, FramesOption, ImageOption, ModelArgument, VideoOption
 from .output import say

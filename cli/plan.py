@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -51,7 +52,8 @@ def plan(
         typer.Option(
             "--calibration",
             metavar="FILE|testbed",
-            help="JSON lines with image, prompt and answer; the testbed has its own. Without any, fidelity is a prior.",
+            help="JSON lines with image or audio, prompt and answer; the testbed has its own. Without any, fidelity is "
+            "a prior.",
             show_default=False,
         ),
     ] = None,
@@ -73,6 +75,16 @@ def plan(
     join: Annotated[
         bool, typer.Option("--join", help="Be one more worker of that study.", rich_help_panel=_PANEL)
     ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="NAME",
+            help="Judge by the answers in the calibration file instead of fidelity: exact, or words (1 - WER).",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
     methods: Annotated[
         Path | None,
         typer.Option(
@@ -97,7 +109,7 @@ def plan(
         budgets=parse_budgets(budget),
         workload=workload,
         options={"device": device, "seed": seed, "nearest": nearest},
-        searching={"trials": trials, "sampler": sampler, "study": study},
+        searching={"trials": trials, "sampler": sampler, "study": study, "metric": metric},
     )
     source = calibration or (model if model in EMBEDDED else None)
     with own_methods(methods):
@@ -129,6 +141,8 @@ def _without_weights(model: str, wanted: Request) -> Plan:
         raise BadInput(
             "a study keeps measurements, and without weights nothing is measured; give --calibration too, or no --study"
         )
+    if wanted.searching["metric"] is not None:
+        raise BadInput("a metric judges answers, and without weights none are given; give --calibration too")
     with progress() as report:
         return search(
             config_source(model), workload=wanted.workload, budget=wanted.budgets, progress=report, **wanted.options
@@ -149,6 +163,7 @@ def _measured(model: str, source: str, wanted: Request) -> Plan:
             samples=samples,
             held_out=held_out,
             progress=report,
+            text=_answer_text(loaded),
             **wanted.options,
             **wanted.searching,
         )
@@ -182,6 +197,8 @@ def _join(model: str, source: str | None, wanted: Request) -> None:
             held_out=held_out,
             seed=wanted.options["seed"],
             sampler=wanted.searching["sampler"],
+            metric=wanted.searching["metric"],
+            text=_answer_text(loaded),
             progress=report,
         )
     say(f"The study at {shown(study)} is complete: {ended} trials. The process that began it writes the plan.")
@@ -204,6 +221,12 @@ def calibration_samples(
     drawn = samples if source == TESTBED else video.samples
     found = from_testbed(drawn("calibration", count + count // 2), loaded.processor)
     return found[:count], found[count:]
+
+
+def _answer_text(loaded: Loaded) -> Callable[[Any], str]:
+    """What turns a model's answer ids into text."""
+    tokenizer = getattr(loaded.processor, "tokenizer", loaded.processor)
+    return lambda ids: str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
 def named(found: Plan, loaded: Loaded) -> Plan:

@@ -11,8 +11,8 @@ import typer
 
 from ..common.errors import BadInput
 from ..common.files import write_whole
+from ..common.media import require_file
 from .inputs import Media, read_media, request
-from .media import require_file
 from .models import EMBEDDED, TESTBED, Loaded, config_source, load_model, traced
 from .options import AudioOption, DeviceOption, FramesOption, ImageOption, ModelOption, PlanArgument, VideoOption
 from .output import say

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ..common.errors import BadInput
+from ..common.media import require_file
 from .inputs import read_media, request
-from .media import require_file
 from .models import Loaded, load_model
 from .options import AudioOption, FramesOption, ImageOption, ModelArgument, VideoOption
 from .output import print_table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from .fidelity.decoding import on_device, pad_token
 from .fidelity.fidelity import Fidelity, ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
-from .search.decision import NOTHING
+from .search.decision import NOTHING, Decision
 from .search.inverse import drop_most
 from .search.screening import Profile
 from .search.search import Progress, Search
@@ -53,6 +53,7 @@ class Job:
         asked: samples of the search. decisive: samples that decide between finalists, and whose inputs are timed.
         judge_of: makes the judge for some samples. measure: time the finalists on `model`.
         nearest: settle for the nearest plan where nothing holds. sampler: of the study.
+        judged_by: what the judge's values are: `fidelity`, or a metric's name.
         sensitivity: what other jobs measured of single passes on this model and these samples, reused and added to.
     """
 
@@ -67,6 +68,7 @@ class Job:
     measure: bool = True
     nearest: bool = False
     sampler: str = "tpe"
+    judged_by: str = "fidelity"
     sensitivity: Profile = field(default_factory=dict)
 
     @property
@@ -126,8 +128,10 @@ class Job:
         judge = self.deciding
         if self.floor is not None:
             return self._least_latency(search, judge, self.floor)
-        decisions = finalists(search.ranked()) or [NOTHING]
-        return best_choice(self._judged([self.solver.solve(d) for d in decisions], judge))
+        ranked = search.ranked()
+        decisions = finalists(ranked) or [NOTHING]
+        searched = {item.solution.decision: item.value for item in reversed(ranked)}
+        return best_choice(self._judged([self.solver.solve(d) for d in decisions], judge), searched)
 
     def settle_for(self, closest: Solution) -> Choice:
         """The nearest plan, timed and judged like any other."""
@@ -200,6 +204,7 @@ class Job:
             "passes": list(space.methods),
             "sampler": self.sampler,
             "samples": len(self.asked),
+            "judged_by": self.judged_by,
             "seed": self.seed,
             "baseline_ms": round(self.solver.baseline.ttft_ms, 6),
         }
@@ -209,16 +214,27 @@ class Job:
             self.progress(what, done, total)
 
 
-def best_choice(choices: Sequence[Choice]) -> Choice:
-    """The choice of highest value; two passes must beat the best single one beyond noise, or that one is taken.
+def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, float] | None = None) -> Choice:
+    """The choice of highest value; two passes must beat the best single one on both sets of samples, or that is taken.
 
     Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member.
+
+    Args:
+        searched: what the search measured of decisions on its own samples. Where it does not know one, two passes must
+            be ahead beyond noise.
     """
     best = max(choices, key=_rank)
     single = max((c for c in choices if c.solution.decision.is_single), key=_rank, default=None)
-    if single is None or best.solution.decision.is_single or ahead(best.fidelity, single.fidelity):
+    if single is None or best.solution.decision.is_single or _confirmed(best, single, searched or {}):
         return best
     return single
+
+
+def _confirmed(best: Choice, single: Choice, searched: Mapping[Decision, float]) -> bool:
+    """Whether the search, too, found `best` better than `single`; else whether it is so beyond noise."""
+    first, second = (searched.get(choice.solution.decision) for choice in (best, single))
+    both = first is not None and second is not None and first > second
+    return both or ahead(best.fidelity, single.fidelity)
 
 
 def _rank(choice: Choice) -> tuple[float, float]:

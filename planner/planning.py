@@ -20,7 +20,7 @@ from .explaining.evidence import device_record, filled, front_records, machine_o
 from .fidelity.fidelity import NEW_TOKENS
 from .fidelity.judge import FidelityJudge, Judge, TaskJudge
 from .fidelity.samples import CalibrationSample, split, workload_of
-from .fidelity.task import Metric
+from .fidelity.task import Metric, metric_of
 from .job import Choice, Job
 from .search.search import Progress
 from .search.solver import Solver
@@ -50,7 +50,7 @@ def plan(
     progress: Progress | None = None,
     measure: bool = True,
     nearest: bool = False,
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     text: Callable[[torch.Tensor], str] | None = None,
 ) -> Plan:
     """The plan of best fidelity among those that hold the budget.
@@ -77,8 +77,8 @@ def plan(
         progress: called with (what, done, total).
         measure: time the finalists on this machine; without it the budget holds by prediction only.
         nearest: return the nearest plan where nothing holds the budget.
-        metric, text: judge by `metric(answer, expected)` on the model's own answers instead of fidelity; `text` turns
-            answer ids (T,) into text. Every sample then needs an answer.
+        metric, text: judge by `metric(answer, expected)` on the model's own answers instead of fidelity, or by one of
+            `fidelity.task.METRICS` by name; `text` turns answer ids (T,) into text. Every sample then needs an answer.
 
     Raises:
         BadInput: a live model without samples or samples without one, a pass or device that is not known, budgets that
@@ -135,7 +135,7 @@ def job_of(
     asked: Sequence[CalibrationSample],
     decisive: Sequence[CalibrationSample],
     passes: Sequence[str] | None = None,
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     text: Callable[[torch.Tensor], str] | None = None,
 ) -> Job:
     """The job of planning for a live model: its graph traced, its space laid out, its judges at hand.
@@ -146,7 +146,7 @@ def job_of(
     graph = trace(model, _request(model, workload, [*asked, *decisive]))
     solver = Solver(Space.of(graph, passes).taken_by(model), CostModel(profile, dtype=dtype_of(model)), budgets)
     judge_of = _judges(model, metric, text, new_tokens=max(1, graph.workload.new_tokens))
-    return Job(model, solver, budgets, asked, decisive, judge_of)
+    return Job(model, solver, budgets, asked, decisive, judge_of, judged_by=_judged_by(metric))
 
 
 def dtype_of(model: Any) -> str:
@@ -196,16 +196,23 @@ def _request(model: Any, workload: Workload | str | None, samples: Sequence[Cali
     return workload_of(samples, image_token, new_tokens=NEW_TOKENS)
 
 
+def _judged_by(metric: Metric | str | None) -> str:
+    if metric is None or isinstance(metric, str):
+        return metric or "fidelity"
+    return getattr(metric, "__name__", "metric")
+
+
 def _judges(
-    model: Any, metric: Metric | None, text: Callable[[torch.Tensor], str] | None, *, new_tokens: int
+    model: Any, metric: Metric | str | None, text: Callable[[torch.Tensor], str] | None, *, new_tokens: int
 ) -> JudgeOf:
     """By a metric where one is given, else by fidelity.
 
     Raises:
-        BadInput: a metric without `text`.
+        BadInput: a metric without `text`, or a name that no metric has.
     """
     if metric is None:
         return lambda samples: FidelityJudge.of(model, samples, new_tokens=new_tokens)
     if text is None:
         raise BadInput("a metric needs `text`, which turns answer ids into text; pass the tokenizer's decode")
-    return lambda samples: TaskJudge(model, samples, metric, text, new_tokens)
+    chosen = metric_of(metric)
+    return lambda samples: TaskJudge(model, samples, chosen, text, new_tokens)

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from real_weights import packages, speech, whisper_weights
 from real_weights.ctranslate2 import read_weights
 from real_weights.nearest import nearest_right
-from real_weights.wer import edits, error_rate, paired_difference, words
+from real_weights.wer import error_rate, paired_difference, words
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from foveate.common.errors import BadInput
+from foveate.planner.fidelity.word_errors import edits
 
 sentences = st.lists(st.sampled_from("abc"), max_size=6)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +22,6 @@ def words(text: str) -> list[str]:
     for sign, spoken in (_SPOKEN | {digit: f" {name} " for digit, name in _DIGITS.items()}).items():
         text = text.replace(sign, spoken) if not sign.isalpha() else re.sub(rf"\b{sign}\b", spoken, text)
     return re.findall(r"[a-z]+", text)
-
-
-def edits(reference: Sequence[str], found: Sequence[str]) -> int:
-    """Fewest words to insert, delete or replace (Levenshtein), O(R F) time and O(F) memory.
-
-    Example:
-        >>> edits(["a", "b", "c"], ["a", "x", "c", "d"])
-        2
-    """
-    row = list(range(len(found) + 1))
-    for number, word in enumerate(reference, 1):
-        corner, row[0] = row[0], number
-        for place, other in enumerate(found, 1):
-            corner, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, corner + (word != other))
-    return row[-1]
 
 
 def error_rate(mistakes: NDArray[np.int64], spoken: NDArray[np.int64]) -> float:

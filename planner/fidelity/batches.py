@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .encoder_decoder import PROMPT
 from .samples import CalibrationSample
 
 if TYPE_CHECKING:
     import torch
 
 _SEQUENCES = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
-"""Inputs with one entry for each token of the prompt; everything else is media, joined along its first axis."""
+"""Inputs with one entry for each token of the prompt; everything else is media, joined along its first axis.
+
+Where an encoder-decoder takes media alone, a mask is the media's.
+"""
 
 
 @dataclass(frozen=True)
@@ -20,11 +24,15 @@ class Batch:
     """Samples that run together.
 
     Attributes:
-        rows: their indices among all samples. inputs: model inputs, `input_ids` (B, L).
+        rows: their indices among all samples. inputs: model inputs, `input_ids` (B, L) and media, or media alone.
     """
 
     rows: tuple[int, ...]
     inputs: dict[str, torch.Tensor]
+
+    def started(self, prompt: torch.Tensor) -> Batch:
+        """The same, with the tokens (B, P) that an encoder-decoder's decoder starts from."""
+        return Batch(self.rows, {**self.inputs, PROMPT: prompt})
 
 
 def batches(samples: Sequence[CalibrationSample], *, size: int = 16, pad: int = 0) -> tuple[Batch, ...]:
@@ -44,11 +52,11 @@ def collate(samples: Sequence[CalibrationSample], *, pad: int = 0) -> dict[str, 
     """One set of model inputs for `samples`, whose media have equal shapes."""
     import torch
 
-    length = max(sample.inputs["input_ids"].shape[1] for sample in samples)
+    length = max(_length(sample) for sample in samples)
     joined = {}
     for name in samples[0].inputs:
         parts = [sample.inputs[name] for sample in samples]
-        if name in _SEQUENCES:
+        if name in _sequences(samples[0]):
             fill = pad if name == "input_ids" else 0
             parts = [torch.nn.functional.pad(part, (length - part.shape[1], 0), value=fill) for part in parts]
         joined[name] = torch.cat(parts)
@@ -56,5 +64,14 @@ def collate(samples: Sequence[CalibrationSample], *, pad: int = 0) -> dict[str, 
 
 
 def _media_shapes(sample: CalibrationSample) -> tuple[object, ...]:
-    media = sorted(name for name in sample.inputs if name not in _SEQUENCES)
+    media = sorted(name for name in sample.inputs if name not in _sequences(sample))
     return tuple((name, tuple(sample.inputs[name].shape)) for name in media)
+
+
+def _sequences(sample: CalibrationSample) -> tuple[str, ...]:
+    return _SEQUENCES if "input_ids" in sample.inputs else ()
+
+
+def _length(sample: CalibrationSample) -> int:
+    """Tokens of the prompt."""
+    return sample.inputs["input_ids"].shape[1] if "input_ids" in sample.inputs else 0

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from . import encoder_decoder
+
 if TYPE_CHECKING:
     import torch
 
@@ -17,23 +19,28 @@ class Answer:
     Attributes:
         tokens: (B, T) ids, padded after the end token. mask: (B, T), true up to and including the end token.
         log_probs: (B, T, V) float32 log-probabilities at each answer token.
+        prompt: what an encoder-decoder's decoder started from, (B, P); None where the inputs hold the prompt.
     """
 
     tokens: torch.Tensor
     mask: torch.Tensor
     log_probs: torch.Tensor
+    prompt: torch.Tensor | None = None
 
 
 def decode(model: Any, inputs: Mapping[str, torch.Tensor], *, steps: int, forced: torch.Tensor | None = None) -> Answer:
     """Prefill the prompt, then feed the answer through the cache token by token.
 
     Args:
-        inputs: `input_ids` (B, L) and the rest of what the processor returns.
+        inputs: `input_ids` (B, L) and the rest of what the processor returns; an encoder-decoder's has media alone, and
+            `decoder_input_ids` (B, P) where an answer is forced.
         steps: at most so many answer tokens; rows stop at the end token.
         forced: (B, T) tokens to feed instead of the model's own choice; the log-probabilities stay the model's.
     """
     import torch
 
+    if model.config.is_encoder_decoder:
+        return _of_encoder_decoder(model, on_device(model, inputs), steps=steps, forced=forced)
     generated = model.generate(
         **on_device(model, inputs),
         max_new_tokens=steps,
@@ -47,6 +54,26 @@ def decode(model: Any, inputs: Mapping[str, torch.Tensor], *, steps: int, forced
     tokens = generated.sequences[:, inputs["input_ids"].shape[1] :]
     logits = torch.stack(generated.logits, dim=1)
     return Answer(tokens, _until_end(tokens, end_tokens(model)), logits.float().log_softmax(dim=-1))
+
+
+def said(model: Any, inputs: Mapping[str, torch.Tensor], *, steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The tokens of a greedy answer and their mask, as in `Answer`, where nobody asks how probable they were."""
+    if not model.config.is_encoder_decoder:
+        answer = decode(model, inputs, steps=steps)
+        return answer.tokens, answer.mask
+    _, tokens = encoder_decoder.greedy(model, on_device(model, inputs), steps=steps, pad=pad_token(model))
+    return tokens, _until_end(tokens, end_tokens(model))
+
+
+def _of_encoder_decoder(
+    model: Any, inputs: Mapping[str, torch.Tensor], *, steps: int, forced: torch.Tensor | None
+) -> Answer:
+    if forced is None:
+        prompt, tokens = encoder_decoder.greedy(model, inputs, steps=steps, pad=pad_token(model))
+    else:
+        prompt, tokens = inputs[encoder_decoder.PROMPT], forced
+    found = encoder_decoder.log_probs(model, inputs, prompt, tokens)
+    return Answer(tokens, _until_end(tokens, end_tokens(model)), found, prompt)
 
 
 def on_device(model: Any, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -49,7 +49,10 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class ReferenceBatch:
-    """The uncompressed model's answer to one batch: tokens and mask (B, T), log-probabilities (B, T, V) float32."""
+    """The uncompressed model's answer to one batch: tokens and mask (B, T), log-probabilities (B, T, V) float32.
+
+    The inputs of an encoder-decoder's batch hold the tokens that its decoder started from.
+    """
 
     batch: Batch
     tokens: torch.Tensor
@@ -78,9 +81,10 @@ class Reference:
             raise BadInput("fidelity needs at least one calibration sample")
         parts, features = [], Features(model)
         for batch in batches(samples, size=batch_size, pad=pad_token(model)):
-            with features.reused(None), features.of(id(batch)):
+            with features.reused(None), features.of(batch.rows):
                 answer = answered(model, batch, samples, steps=new_tokens)
-            parts.append(ReferenceBatch(batch, answer.tokens, answer.mask, answer.log_probs))
+            forcing = batch if answer.prompt is None else batch.started(answer.prompt)
+            parts.append(ReferenceBatch(forcing, answer.tokens, answer.mask, answer.log_probs))
         return cls(tuple(parts), len(samples), features)
 
     def part(self, chosen: slice) -> Reference:
@@ -121,7 +125,8 @@ def measure_fidelity(
     """Fidelity of `model` under `plan` on `samples`.
 
     The prompt is prefilled under the plan, then the uncompressed model's answer is fed through the cache token by
-    token, so that a pass which reads the last row never sees the answer.
+    token, so that a pass which reads the last row never sees the answer. An encoder-decoder is fed it at once
+    (`encoder_decoder.log_probs`).
 
     Args:
         samples: used to make the reference where none is given.
@@ -142,7 +147,7 @@ def tally(model: Any, plan: Plan | None, reference: Reference) -> Tally:
 
 
 def _tally_batch(model: Any, part: ReferenceBatch, features: Features) -> Tally:
-    with features.of(id(part.batch)):
+    with features.of(part.batch.rows):
         answer = decode(model, part.batch.inputs, steps=part.tokens.shape[1], forced=part.tokens)
     mask = part.mask.to(answer.log_probs.dtype)
     same = answer.log_probs.argmax(dim=-1) == part.log_probs.argmax(dim=-1)

@@ -37,6 +37,4 @@ def _require_taken(model: Any, sample: CalibrationSample, row: int, steps: int) 
     except _REFUSALS as error:
         where = sample.origin or f"calibration sample {row}"
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise BadInput(
-            f"{where}: the model cannot take this sample: {reason}; mend its prompt or its picture"
-        ) from error
+        raise BadInput(f"{where}: the model cannot take this sample: {reason}; mend its prompt or its media") from error

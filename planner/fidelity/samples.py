@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from ...common.errors import BadInput
 from ...common.files import read_text
-from ...common.names import unknown
+from ...ir.families.sound import FRAMES_PER_SECOND
 from ...ir.workload import Images, Workload
+from .calibration_line import media, parsed
 
 if TYPE_CHECKING:
     import torch
+
+TRANSCRIPT_TOKENS = 96
+"""Tokens of what is said in half a minute, at which transcripts are cut where no workload says another number."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class CalibrationSample:
     """One request.
 
     Attributes:
-        inputs: what the processor returns for it, a batch of one: `input_ids` and `attention_mask` (1, L), and media.
+        inputs: what the processor returns for it, a batch of one: `input_ids` and `attention_mask` (1, L), and media;
+            an encoder-decoder's has media alone, and may have `decoder_input_ids` (1, P).
         answer: the right answer, where it is known.
         origin: the file and line that it was read from.
     """
@@ -33,16 +35,6 @@ class CalibrationSample:
     inputs: Mapping[str, torch.Tensor]
     answer: str | None = None
     origin: str = ""
-
-
-class _Line(BaseModel):
-    """One line of a calibration file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    image: str = Field(min_length=1)
-    prompt: str = Field(min_length=1)
-    answer: str | None = None
 
 
 def from_testbed(samples: Iterable[Any], processor: Any) -> list[CalibrationSample]:
@@ -53,7 +45,8 @@ def from_testbed(samples: Iterable[Any], processor: Any) -> list[CalibrationSamp
 def read_jsonl(path: str | os.PathLike[str], processor: Any) -> list[CalibrationSample]:
     """The samples of a JSON Lines file: `{"image": path, "prompt": text, "answer": optional text}` on each line.
 
-    Image paths are relative to the file; prompts are complete, image token included. Empty lines are skipped.
+    A line may name a sound by `audio` instead of a picture or beside it; models that transcribe take a sound without a
+    prompt. Paths are relative to the file; prompts are complete, media tokens included. Empty lines are skipped.
 
     Raises:
         BadInput: no such file, no sample in it, or a line that cannot be used; the sentence names the line.
@@ -62,12 +55,20 @@ def read_jsonl(path: str | os.PathLike[str], processor: Any) -> list[Calibration
     lines = read_text(source).splitlines()
     samples = [_sample(source, i, text, processor) for i, text in enumerate(lines, start=1) if text.strip()]
     if not samples:
-        raise BadInput.at(source, None, "it holds no sample", 'write {"image": path, "prompt": text} lines')
+        mend = 'write {"image": path, "prompt": text} or {"audio": path} lines'
+        raise BadInput.at(source, None, "it holds no sample", mend)
     return samples
 
 
 def workload_of(samples: Sequence[CalibrationSample], image_token: int | None, *, new_tokens: int) -> Workload | None:
-    """The workload that the samples make up: pictures of the first one, the longest text; None for other media."""
+    """The workload that the samples make up: pictures of the first one, the longest text; None for other media.
+
+    Sounds without a prompt, which a model transcribes, make up the time that their spectrogram covers.
+    """
+    frames = samples[0].inputs.get("input_features")
+    if frames is not None and "input_ids" not in samples[0].inputs:
+        seconds = frames.shape[-1] / FRAMES_PER_SECOND
+        return Workload(audio_seconds=(seconds,), text_tokens=1, new_tokens=TRANSCRIPT_TOKENS)
     pixels = samples[0].inputs.get("pixel_values")
     if pixels is None or pixels.dim() != 4 or image_token is None:
         return None
@@ -92,42 +93,21 @@ def split(
 
 
 def _sample(source: Path, number: int, text: str, processor: Any) -> CalibrationSample:
-    line = _parsed(source, number, text)
-    picture = source.parent / line.image
+    line = parsed(source, number, text)
+    given = media(source, number, line, processor)
     try:
-        from PIL import Image
-
-        image = Image.open(picture).convert("RGB")
-    except (OSError, ValueError) as error:  # ValueError: a path with a null character
-        raise BadInput.at(source, number, f"the picture {picture} cannot be read", "check the path") from error
-    try:
-        inputs = _processed(processor, line.prompt, images=image)
-        return CalibrationSample(inputs, line.answer, f"{source}, line {number}")
+        inputs = _processed(processor, line.prompt, **given)
     except (ValueError, TypeError, IndexError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise BadInput.at(source, number, f"the processor refuses this sample: {reason}") from error
+    if "labels" in inputs:
+        raise BadInput.at(source, number, "this model transcribes and takes no prompt", "leave `prompt` out")
+    return CalibrationSample(inputs, line.answer, f"{source}, line {number}")
 
 
-def _parsed(source: Path, number: int, text: str) -> _Line:
-    mend = 'write {"image": path, "prompt": text, "answer": optional text}'
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput.at(source, number, f"this is not JSON ({error.msg} at column {error.colno})", mend) from error
-    if not isinstance(data, dict):
-        raise BadInput.at(source, number, f"an object is expected, not {data!r:.60}", mend)
-    for key in data:
-        if key not in _Line.model_fields:
-            raise BadInput.at(source, number, str(unknown("key", key, _Line.model_fields)))
-    try:
-        return _Line.model_validate(data)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise BadInput.at(source, number, f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}", mend) from error
-
-
-def _processed(processor: Any, prompt: str, **media: Any) -> dict[str, torch.Tensor]:
-    return dict(processor(text=prompt, return_tensors="pt", **media))
+def _processed(processor: Any, prompt: str | None, **given: Any) -> dict[str, torch.Tensor]:
+    text = {} if prompt is None else {"text": prompt}
+    return dict(processor(return_tensors="pt", **text, **given))
 
 
 def _media(sample: Any) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...common.errors import BadInput
+from ...common.names import unknown
 from ...ir.plan import Plan
 from .batches import batches
-from .decoding import decode, pad_token
+from .decoding import pad_token, said
 from .fidelity import NEW_TOKENS, Fidelity, FloatArray, applied, bootstrap_mean
 from .samples import CalibrationSample
+from .word_errors import word_accuracy
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,23 @@ def exact_match(answer: str, expected: str) -> float:
     (1.0, 0.0)
     """
     return float(answer.lower().split() == expected.lower().split())
+
+
+METRICS: dict[str, Metric] = {"exact": exact_match, "words": word_accuracy}
+"""Metrics by name; `words` is one minus the word error rate."""
+
+
+def metric_of(metric: Metric | str) -> Metric:
+    """A metric by its name, or the callable itself.
+
+    Raises:
+        BadInput: no metric has that name.
+    """
+    if callable(metric):
+        return metric
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    return METRICS[metric]
 
 
 def measure_task(
@@ -55,9 +74,9 @@ def measure_task(
     scores = np.zeros(len(samples))
     with applied(model, plan):
         for batch in batches(samples, size=batch_size, pad=pad_token(model)):
-            answer = decode(model, batch.inputs, steps=new_tokens)
-            for row, tokens, mask in zip(batch.rows, answer.tokens, answer.mask, strict=True):
-                scores[row] = metric(text(tokens[mask]), samples[row].answer or "")
+            tokens, mask = said(model, batch.inputs, steps=new_tokens)
+            for row, ids, spoken in zip(batch.rows, tokens, mask, strict=True):
+                scores[row] = metric(text(ids[spoken]), samples[row].answer or "")
     return task_fidelity(scores)
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 COMBINATIONS = (8, 4)
 """Combinations that are tried after the single passes, and again once the first ones have been measured."""
 
-NEIGHBOURS, _REFINED = 8, 3
-"""Decisions next to the best ones so far that are tried then, and how many of the best these are."""
+NEIGHBOURS, _REFINED = 8, 2
+"""Decisions next to the best ones so far and to the best single pass that are tried then; how many the best are."""
 
 _PROFILE, _FIRST, _ROUNDS, _CONSIDERED = "profile", "first", "combined", "considered"
 
@@ -98,8 +98,9 @@ class WarmStart:
         rounds = self._rounds + 1
         self.study.set_user_attr(_ROUNDS, rounds)
         if rounds > len(COMBINATIONS):
-            best = [solution.decision for solution, _ in measured][:_REFINED]
-            return neighbours(self.solver, best, count=NEIGHBOURS)
+            ranked = [solution.decision for solution, _ in measured]
+            single = [decision for decision in ranked if decision.is_single][:1]
+            return neighbours(self.solver, dict.fromkeys([*ranked[:_REFINED], *single]), count=NEIGHBOURS)
         count = sum(COMBINATIONS[:rounds])
         self.narrowed = narrow(self.solver, self._learned(measured), self.screen.mixable(), count=count)
         self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)

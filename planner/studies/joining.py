@@ -44,7 +44,7 @@ def join(
     sampler: str = "tpe",
     passes: Sequence[str] | None = None,
     progress: Progress | None = None,
-    metric: Metric | None = None,
+    metric: Metric | str | None = None,
     text: Callable[[torch.Tensor], str] | None = None,
 ) -> int:
     """Run trials of the study until it is complete; the plan is decided by the process that began it.

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from foveate.cli import media
-from foveate.cli.media import read_clip, read_sound, resampled, resized, spread
+from foveate.common import media
 from foveate.common.errors import BadInput
+from foveate.common.media import read_clip, read_sound, resampled, resized, spread
 
 from .conftest import Foveate
 

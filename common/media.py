@@ -9,12 +9,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.errors import BadInput
+from .errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
+
+
+_USUAL_RATE = 16_000
+"""What speech encoders take where their processor does not say."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Sound:
     def duration(self) -> float:
         """Its length in seconds."""
         return len(self.samples) / self.rate
+
+
+def sampling_rate(processor: Any) -> int:
+    """Samples a second that a model's processor takes."""
+    return int(getattr(getattr(processor, "feature_extractor", None), "sampling_rate", _USUAL_RATE))
 
 
 def require_file(path: Path | None, kind: str) -> None:
@@ -91,7 +100,7 @@ def read_clip(path: Path, *, frames: int = 16) -> Clip:
     return Clip(np.stack([frame.to_ndarray(format="rgb24") for frame in kept]), seconds, max(duration, seconds[-1]))
 
 
-def read_sound(path: Path, *, rate: int = 16000) -> Sound:
+def read_sound(path: Path, *, rate: int = _USUAL_RATE) -> Sound:
     """The sound at `path`, its channels averaged, at `rate` samples a second.
 
     Raises:

@@ -1,0 +1,102 @@
+"""What a contest of plans is about: a model, calibration samples, and two exams, one of them held out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from _heldout import WORKLOADS, HeldOut, drawn
+from _marks import Exam
+from _speech import NEW_TOKENS, Listener, samples_of
+from real_weights import speech, whisper_weights
+
+from foveate.planner.fidelity.samples import CalibrationSample, from_testbed, split
+from foveate.testbed import load
+
+
+@dataclass(frozen=True)
+class Task:
+    """One model and what it is asked.
+
+    Attributes:
+        name: as on the command line. items: what an exam counts, in the plural.
+        workload: one request. new_tokens: the longest answer.
+        asked, decisive: calibration samples of the search, and of the decision between its finalists.
+        probe: an exam on calibration items, by which budgets are chosen. held_out: the one that counts.
+        few: passes enough for a quick run.
+    """
+
+    name: str
+    items: str
+    model: Any
+    workload: str
+    new_tokens: int
+    asked: list[CalibrationSample]
+    decisive: list[CalibrationSample]
+    probe: Exam
+    held_out: Exam
+    few: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is asked: held-out items (None: the task's own number), calibration samples of the search, and whether
+    the run shall be quick."""
+
+    items: int | None
+    samples: int
+    quick: bool
+
+
+def testbed(name: str, size: Size) -> Task:
+    """A trained testbed and questions about its scenes, 2000 of them held out."""
+    model, processor = load(name)
+    asked, decisive = (24, 12) if size.quick else (size.samples, size.samples // 2)
+    questions = drawn(name, "calibration", asked + decisive)
+    made = from_testbed(questions, processor)
+    count = size.items or (96 if size.quick else 2000)
+    return Task(
+        name=name,
+        items="questions",
+        model=model,
+        workload=WORKLOADS[name],
+        new_tokens=5,
+        asked=made[:asked],
+        decisive=made[asked:],
+        probe=HeldOut(model, processor, questions[: 24 if size.quick else asked + decisive]),
+        held_out=HeldOut(model, processor, drawn(name, "heldout", count)),
+        few=("divprune", "fastv"),
+    )
+
+
+def whisper(size: Size) -> Task:
+    """Whisper tiny.en and windows of recorded speech; every third one calibrates, the others are held out.
+
+    Raises:
+        BadInput: a package with weights or recordings cannot be had.
+    """
+    model, tokenizer = whisper_weights.load("tiny.en")
+    windows = samples_of(speech.windows(speech.prompts()))
+    known = windows[::3][: 6 if size.quick else None]
+    unseen = [window for number, window in enumerate(windows) if number % 3]
+    asked, decisive = split(known, None)
+    return Task(
+        name="whisper",
+        items="windows of speech",
+        model=model,
+        workload=f"audio=30s,text=1,new={NEW_TOKENS}",
+        new_tokens=NEW_TOKENS,
+        asked=asked,
+        decisive=decisive,
+        probe=Listener(model, tokenizer, known[: 2 if size.quick else None]),
+        held_out=Listener(model, tokenizer, unseen[: size.items or (4 if size.quick else None)]),
+        few=("tome",),
+    )
+
+
+TASKS: dict[str, Callable[[Size], Task]] = {
+    "image": lambda size: testbed("image", size),
+    "video": lambda size: testbed("video", size),
+    "whisper": whisper,
+}

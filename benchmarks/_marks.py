@@ -1,0 +1,72 @@
+"""What a plan got right of what a model was asked, and how two plans compare on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from foveate.ir.plan import Plan
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The marks of one plan, item by item.
+
+    Attributes:
+        right: how much of each item is right: 0 or 1 of a question, words without mistakes of a window of speech.
+        whole: how much each item has. groups: the scene or window of each, which are resampled as wholes.
+    """
+
+    right: tuple[float, ...]
+    whole: tuple[float, ...]
+    groups: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """The right part of everything.
+
+        >>> Marks((1.0, 6.0), (1.0, 9.0), (0, 1)).mean
+        0.7
+        """
+        return float(sum(self.right) / sum(self.whole))
+
+    def gain(self, other: Marks) -> tuple[float, float, float]:
+        """(difference, low, high): this mean minus another's on the same items, its 95 % interval paired by group.
+
+        >>> Marks((1.0, 1.0), (1.0, 1.0), (0, 1)).gain(Marks((0.0, 0.0), (1.0, 1.0), (0, 1)))
+        (1.0, 1.0, 1.0)
+        """
+        _, group = np.unique(self.groups, return_inverse=True)
+        gains = np.bincount(group, weights=np.subtract(self.right, other.right))
+        sizes = np.bincount(group, weights=self.whole)
+        drawn = np.random.default_rng(0).integers(0, len(sizes), (_RESAMPLES, len(sizes)))
+        low, high = np.quantile(gains[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), (0.025, 0.975))
+        return float(gains.sum() / sizes.sum()), float(low), float(high)
+
+
+class Exam(Protocol):
+    """Items with known answers that a plan is marked on."""
+
+    @property
+    def whole(self) -> Sequence[float]:
+        """How much each item has."""
+        ...
+
+    @property
+    def groups(self) -> Sequence[int]:
+        """The scene or window of each item."""
+        ...
+
+    def right(self, plan: Plan) -> list[float]:
+        """How much of each item is right under `plan`."""
+        ...
+
+
+def marks(exam: Exam, right: Sequence[float]) -> Marks:
+    """The marks of what was right in an exam."""
+    return Marks(tuple(right), tuple(exam.whole), tuple(exam.groups))

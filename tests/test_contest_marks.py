@@ -1,0 +1,37 @@
+"""Marks of the planner's contest: means and paired intervals against the testbed's own bootstrap."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+from benchmark_packages import BENCHMARKS
+
+from foveate.testbed.evaluate import paired_bootstrap
+
+spec = importlib.util.spec_from_file_location("_marks", BENCHMARKS / "_marks.py")
+assert spec is not None
+assert spec.loader is not None
+module = sys.modules["_marks"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+Marks = module.Marks
+
+
+def test_questions_are_compared_as_the_testbed_compares_them() -> None:
+    random = np.random.default_rng(0)
+    scenes = tuple(np.repeat(np.arange(40), random.integers(1, 9, 40)).tolist())
+    first, second = (random.random(len(scenes)) < chance for chance in (0.8, 0.6))
+    ours = [Marks(tuple(map(float, right)), (1.0,) * len(scenes), scenes) for right in (first, second)]
+    found = ours[0].gain(ours[1])
+    assert found == pytest.approx(paired_bootstrap(first.tolist(), second.tolist(), scenes))
+    assert ours[0].mean == pytest.approx(first.mean())
+
+
+def test_windows_count_by_their_words() -> None:
+    whole = (100.0, 10.0)
+    first, second = Marks((90.0, 0.0), whole, (0, 1)), Marks((80.0, 10.0), whole, (0, 1))
+    assert first.mean == second.mean == pytest.approx(90 / 110)
+    gain, low, high = first.gain(second)
+    assert (gain, low, high) == pytest.approx((0.0, -1.0, 0.1))  # the short window alone, or the long one
