@@ -70,7 +70,7 @@ format: $(STAMP) ## bring all files to the project's style
 	@echo "Formatted. Try next: make lint"
 
 # A benchmark imports what stands beside it, so it alone runs with its own folder on the path.
-BENCHMARKS := testbed cost_model overhead greedy_selectors planner planner_regret planner_budgets gate
+BENCHMARKS := testbed cost_model overhead greedy_selectors planner planner_regret planner_budgets gate onnx_export
 bench: $(STAMP) ## every benchmark in turn (an hour), then docs/results.md from their figures; fails where a goal is missed
 	@mkdir -p benchmarks/results
 	@failed=; for name in $(BENCHMARKS); do \

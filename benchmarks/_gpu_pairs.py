@@ -112,6 +112,22 @@ def _merging(sizes: Sizes, features: torch.Tensor) -> Iterator[Pair]:
     yield pair("temporal_runs", "temporal_runs", clip, threshold=0.9, moved=_bytes(clip))
     yield pair("neighbour_chains", "neighbour_chains", features, count=kept, moved=_bytes(features))
     yield pair("density_peaks", "density_peaks", features, neighbours=5)
+    yield pair("matched_pairs", "matched_pairs", features, count=tokens - tokens // 4)
+    yield from _comparing(features)
+
+
+def _comparing(features: torch.Tensor) -> Iterator[Pair]:
+    """States with earlier ones, and frames with earlier frames: 4 of them, the first of which stays whole."""
+    moved, device = _bytes(features), features.device
+    yield pair("token_shift", "token_shift", features, features.roll(1, dims=1), moved=2 * moved)
+    frames = features[:, : features.shape[1] // 4 * 4]
+    places = frames.shape[1] // 4
+    earlier, whole = torch.tensor([-1, 0, 1, 2], device=device), torch.ones(places, device=device)
+    clip = {"frames": 4, "positions": places}
+    yield pair("frame_change", "frame_change", frames, earlier, whole, moved=_bytes(frames), **clip)
+    scores, quota = frames[..., 0].float(), places // 2
+    quotas, starts = torch.full((4,), quota, device=device), quota * torch.arange(4, device=device)
+    yield pair("quota_top_k", "quota_top_k", scores, quotas, starts, count=4 * quota, frames=4)
 
 
 def _attending(sizes: Sizes, query: torch.Tensor, key: torch.Tensor) -> Iterator[Pair]:

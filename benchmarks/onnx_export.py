@@ -16,7 +16,7 @@ from typing import Any
 import onnxruntime
 import torch
 import transformers as t
-from _table import Goal, arguments, finish, show
+from _table import Goal, finish, parser, show
 
 from foveate.common.timing import fixed_threads, interleave, median_interval, ratio_interval
 from foveate.ir.placement import Placement
@@ -25,7 +25,7 @@ from foveate.runtime.export import export_onnx
 from foveate.runtime.export.building import compressed_encoder
 
 METHODS = {"selecting": "divprune", "merging": "a-tome-output", "pooling": "pool"}
-TOKEN, KEEP, LIMIT, THREADS = 3, 0.25, 1e-4, 2
+TOKEN, KEEP, LIMIT = 3, 0.25, 1e-4
 TEXT: dict[str, Any] = {
     "vocab_size": 64,
     "hidden_size": 256,
@@ -90,7 +90,7 @@ FAMILIES: dict[str, tuple[Callable[[], Any], str, str, tuple[int, ...], int]] = 
 }
 
 
-def measure(family: str, kind: str, folder: Path, rounds: int) -> dict[str, Any]:
+def measure(family: str, kind: str, folder: Path, *, rounds: int, threads: int) -> dict[str, Any]:
     """The figures of one family and pass."""
     build, modality, name, shape, tokens = FAMILIES[family]
     torch.manual_seed(0)
@@ -99,7 +99,7 @@ def measure(family: str, kind: str, folder: Path, rounds: int) -> dict[str, Any]
     placement = Placement(METHODS[kind], f"{modality}.projector.output", KEEP)
     (found,) = export_onnx(model, Plan.of(placement), folder, inputs=inputs)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(found.path, options, providers=["CPUExecutionProvider"])
     fed = {name: inputs[name].numpy()}
     with torch.inference_mode(), compressed_encoder(model, [placement], modality=modality, inputs=inputs) as built:
@@ -123,20 +123,22 @@ def measure(family: str, kind: str, folder: Path, rounds: int) -> dict[str, Any]
 
 def main() -> int:
     """Every family with every kind of pass."""
-    options = arguments(__doc__ or "")
+    made = parser(__doc__ or "")
+    made.add_argument("--threads", type=int, default=1, help="threads of torch and of onnxruntime")
+    options = made.parse_args()
     families = ["llava"] if options.quick else list(FAMILIES)
-    with tempfile.TemporaryDirectory() as folder, fixed_threads(THREADS):
-        rows = [
-            measure(family, kind, Path(folder), 3 if options.quick else 11) for family in families for kind in METHODS
-        ]
-    show(
-        f"Encoder, projector and compression of one medium, keep {KEEP:g}, opset {rows[0]['opset']}, {THREADS} threads",
-        ["family", "pass", "tokens", "difference", "MB", "torch ms", "onnxruntime ms", "ratio", "95 % interval"],
-        [_row(row) for row in rows],
-    )
-    worst = max(row["error"] for row in rows)
-    goals = [Goal("largest difference from torch", f"{worst:.1e}", f"<= {LIMIT:g}", worst <= LIMIT)]
-    return finish(goals, json_file=options.json, figures=rows, quick=options.quick)
+    sampling = {"rounds": 3 if options.quick else 11, "threads": options.threads}
+    with tempfile.TemporaryDirectory() as folder, fixed_threads(options.threads):
+        rows = [measure(family, kind, Path(folder), **sampling) for family in families for kind in METHODS]
+        opset = rows[0]["opset"]
+        show(
+            f"Encoder, projector, compression of one medium, keep {KEEP:g}, opset {opset}, threads: {options.threads}",
+            ["family", "pass", "tokens", "difference", "MB", "torch ms", "onnxruntime ms", "ratio", "95 % interval"],
+            [_row(row) for row in rows],
+        )
+        worst = max(row["error"] for row in rows)
+        goals = [Goal("largest difference from torch", f"{worst:.1e}", f"<= {LIMIT:g}", worst <= LIMIT)]
+        return finish(goals, json_file=options.json, figures=rows, quick=options.quick)
 
 
 def _row(row: dict[str, Any]) -> list[str]:

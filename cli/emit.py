@@ -49,7 +49,8 @@ def emit(
     graph = traced(source, workload or (str(found.workload) if found.workload else None))
     made = write(found, graph, folder=output, dtype=dtype, targets=target or ())
     print_sites(made)
-    say(f"{output}: {len(made.files)} files for {graph.model}, tuned for {made.tuning}.")
+    files = "1 file" if len(made.files) == 1 else f"{len(made.files)} files"
+    say(f"{output}: {files} for {graph.model}, tuned for {made.tuning}.")
     if target:
         say(_resources(made))
 

@@ -13,6 +13,10 @@ WHY = {
     "gpu": "no NVIDIA GPU that torch can use; run them on such a machine with `make test-gpu`",
     "real_weights": "published weights: fetch them with `make real-data` into the folder that FOVEATE_REAL_DATA names",
 }
+# Without a GPU Triton's kernels run in its interpreter, which must be known before anything imports Triton: before
+# the conftest of a folder that is named on the command line, too.
+if shutil.which("nvidia-smi") is None:
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 _LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 
@@ -28,9 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     if hasattr(config, "workerinput"):  # beside other workers, each takes one core
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # Without a GPU Triton's kernels run in its interpreter, which must be known before anything imports Triton.
-    if shutil.which("nvidia-smi") is None:
-        os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

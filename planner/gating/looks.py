@@ -31,7 +31,7 @@ class Looks:
     (Bonferroni): all looks together are wrong as rarely as one look alone would be.
 
     Attributes:
-        rounds: of the first look. count: the most looks; with 6 the last one sees 32 times `rounds`.
+        rounds: of the first look. count: the most looks; with 7 the last one sees 64 times `rounds`.
         confidence: of the verdict. seconds: no look is begun after this time.
 
     Example:
@@ -40,7 +40,7 @@ class Looks:
     """
 
     rounds: int = 21
-    count: int = 6
+    count: int = 7
     confidence: float = 0.95
     seconds: float = 120.0
 

@@ -64,9 +64,11 @@ def _compiled(
 
     shape = (_BATCH, site.tokens_in, site.width)
     features = torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
-    rows = [torch.empty(shape[:2], device="meta")] * site.signals
+    signals = [
+        torch.empty(_BATCH, *signal.shape, dtype=getattr(torch, signal.dtype), device="meta") for signal in site.signals
+    ]
     with recorded() as launches:
-        getattr(module, function)(features, *rows)
+        getattr(module, function)(features, *signals)
     records = []
     for launch in launches:
         made = compiled(launch, target)

@@ -11,9 +11,10 @@ from ...common.errors import BadInput
 from ...ir.graph import Graph
 from ...ir.plan import Plan, load
 from ...kernels.tuning import DEFAULT, table
+from .chains import Signal
 from .compiling import compile_module
 from .folder import whole_folder
-from .manifest import MANIFEST, MODULE, Manifest, SiteRecord, hashed, plan_fingerprint
+from .manifest import MANIFEST, MODULE, Manifest, SignalRecord, SiteRecord, hashed, plan_fingerprint
 from .module import module_text
 from .specs import EmittedSite, emitted_sites
 
@@ -75,7 +76,7 @@ def _written(
     tuning = table(device)
     text = module_text(sites, dtype=dtype, table=tuning, version=own)
     (part / MODULE).write_text(text, encoding="utf-8")
-    records = [_record(site) for site in sites]
+    records = [_record(site, dtype) for site in sites]
     kernels = {target: compile_module(part, records, target=target, dtype=dtype) for target in targets}
     names = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
     manifest = Manifest(
@@ -94,8 +95,9 @@ def _written(
     return manifest
 
 
-def _record(site: EmittedSite) -> SiteRecord:
+def _record(site: EmittedSite, dtype: str) -> SiteRecord:
     chain = site.chain
+    signals = () if chain is None else chain.signals
     return SiteRecord(
         number=site.number,
         method=site.placement.method,
@@ -106,12 +108,19 @@ def _record(site: EmittedSite) -> SiteRecord:
         tokens_in=site.before.count,
         tokens_out=site.after.count,
         grid=site.before.grid,
+        prefix=site.before.prefix if site.in_encoder else None,
         width=site.width,
         launches=None if chain is None else {"select": chain.select_launches, "compact": chain.launches},
         merges=chain is not None and chain.merges,
         groups=chain is not None and chain.group is not None,
-        signals=0 if chain is None else chain.signals,
+        signals=[_signal_record(signal, site, dtype) for signal in signals],
     )
+
+
+def _signal_record(signal: Signal, site: EmittedSite, dtype: str) -> SignalRecord:
+    behind = {"row": [], "keys": list(site.heads), "states": [site.width]}[signal.kind]
+    shape = [site.before.count, *behind]
+    return SignalRecord(name=signal.name, shape=shape, dtype="float32" if signal.kind == "row" else dtype)
 
 
 def _check_target(name: str) -> None:

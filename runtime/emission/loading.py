@@ -111,18 +111,20 @@ class EmittedPass(Pass):
         if site is None:
             return self.method.compress(tokens, target)
         self.served += 1
+        signals = [tokens.signal(need) for need in self.method.needs(tokens.layout)]
         if site.groups:
-            return Compression(*getattr(self.module, f"group_{site.number}")(tokens.features))
+            return Compression(*getattr(self.module, f"group_{site.number}")(tokens.features, *signals))
         if site.merges:
             return self._pooled(site, tokens, target)
-        signals = [tokens.signal(need) for need in self.method.needs(tokens.layout)]
         return Compression(getattr(self.module, f"select_{site.number}")(tokens.features, *signals))
 
     def _fits(self, site: SiteRecord, tokens: Tokens, target: Layout) -> bool:
         """Whether `site` was emitted for tokens such as these."""
         shapes = (tokens.layout.count, tokens.layout.grid, target.count, *tokens.features.shape[1:])
         emitted = (site.tokens_in, site.grid, site.tokens_out, site.tokens_in, site.width)
-        return shapes == emitted and tokens.features.dtype == self.dtype and tokens.seed == 0 and tokens.sizes is None
+        if site.prefix not in (None, tokens.layout.prefix) or (site.merges and tokens.sizes is not None):
+            return False
+        return shapes == emitted and tokens.features.dtype == self.dtype and tokens.seed == 0
 
     def _pooled(self, site: SiteRecord, tokens: Tokens, target: Layout) -> Compression:
         """The pass's own groups, whose means the emitted kernel takes."""

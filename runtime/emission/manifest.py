@@ -25,12 +25,21 @@ class Record(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", populate_by_name=True)
 
 
+class SignalRecord(Record):
+    """One signal that functions take after the features: a name, the shape behind the media, and a torch dtype."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+
+
 class SiteRecord(Record):
     """One placement for one modality; `way` is `emitted`, or `library` for `reason`.
 
-    `grid` is that of the tokens that arrive. `launches`: of `select_N` and `compact_N` on a GPU. `merges`: what goes on
+    `grid` is that of the tokens that arrive; inside an encoder they are units of its stream, and `prefix` is how many
+    tokens stand before them. `launches`: of `select_N` and `compact_N` on a GPU. `merges`: what goes on
     are means of groups, which `compact_N` gives. `groups`: the module has `group_N`
-    too, since they form by content. `signals`: rows of scores that both take after the features.
+    too, since they form by content. `signals`: what both take after the features.
     """
 
     number: int
@@ -42,11 +51,12 @@ class SiteRecord(Record):
     tokens_in: int
     tokens_out: int
     grid: tuple[int, int, int] | None = None
+    prefix: int | None = None
     width: int
     launches: dict[str, int] | None = None
     merges: bool = False
     groups: bool = False
-    signals: int = 0
+    signals: list[SignalRecord] = pydantic.Field(default_factory=list)
 
 
 class KernelRecord(Record):

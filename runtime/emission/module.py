@@ -54,6 +54,10 @@ def at_index(values: torch.Tensor | None, index: torch.Tensor) -> torch.Tensor |
     """Positions of the tokens at `index` (B, K): of (B, N) or (P, B, N)."""
     return None if values is None else values.gather(-1, index.expand(*values.shape[:-1], -1))
 '''
+_TABLES = '''@cache
+def table(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Numbers that follow from shapes alone, moved to the device once: int64 where all are whole, else float32."""
+    return torch.tensor(values, dtype=torch.float32 if isinstance(values[0], float) else torch.int64, device=device)'''
 _IMPORTS = ("from functools import cache", "import torch", "import triton", "import triton.language as tl")
 _FUTURE = "from __future__ import annotations"
 
@@ -74,7 +78,8 @@ def module_text(sites: Sequence[EmittedSite], *, dtype: str, table: TuningTable,
         tuned=_tuned_text(table, parts),
     )
     functions = [function for site in sites if site.chain is not None for function in _site_functions(site, site.chain)]
-    return "\n\n\n".join([header.rstrip("\n"), *parts.definitions, *functions]) + "\n"
+    tables = [_TABLES] if any(chain.tables for chain in chains) else []
+    return "\n\n\n".join([header.rstrip("\n"), *tables, *parts.definitions, *functions]) + "\n"
 
 
 def _functions(chains: Sequence[Chain]) -> list[tuple[str, str]]:
@@ -105,15 +110,18 @@ def _title(site: EmittedSite) -> str:
 
 def _site_functions(site: EmittedSite, chain: Chain) -> list[str]:
     """`select_N` and `compact_N`; before them `group_N` where groups form by content."""
-    row = ", row" * chain.signals
-    arguments = f"features: torch.Tensor{', row: torch.Tensor' * chain.signals}"
+    names = [signal.name for signal in chain.signals]
+    handed = "".join(f", {name}" for name in names)
+    arguments = "".join(["features: torch.Tensor", *(f", {name}: torch.Tensor" for name in names)])
     extras = "positions: torch.Tensor | None = None"
     extras += "" if chain.merges else ", sizes: torch.Tensor | None = None"
     start = [f"    require(features, {site.before.count}, {site.width})"]
     if chain.constant is not None:
         start.append(f"    index = constant(INDEX_{site.number}, features.device).expand(features.shape[0], -1)")
     made = [] if chain.constant is None else [f"INDEX_{site.number} = {chain.constant!r}"]
-    grouped = [] if chain.group is None else [f"    index, assign = group_{site.number}(features)"]
+    made += [f"{name.upper()}_{site.number} = {values!r}" for name, values in chain.tables]
+    start += [f"    {name} = table({name.upper()}_{site.number}, features.device)" for name, _ in chain.tables]
+    grouped = [] if chain.group is None else [f"    index, assign = group_{site.number}(features{handed})"]
     for name, given, result, launches, lines, what in (
         ("group", arguments, "tuple[torch.Tensor, torch.Tensor]", chain.select_launches, [], chain.group),
         ("select", arguments, "torch.Tensor", chain.select_launches, [], chain.select),
@@ -122,13 +130,13 @@ def _site_functions(site: EmittedSite, chain: Chain) -> list[str]:
         if what is not None:
             summary = f'    """{_title(site)}; launches on a GPU: {launches}."""'
             head = [f"def {name}_{site.number}({given}) -> {result}:", summary, *start, *lines]
-            made.append("\n".join([*head, *_ways(what, row, site.number)]))
+            made.append("\n".join([*head, *_ways(what, handed, site.number)]))
     return made
 
 
-def _ways(expression: str, row: str, number: int) -> list[str]:
+def _ways(expression: str, signals: str, number: int) -> list[str]:
     """The expression, on Triton and in torch where it asks for a way."""
     triton, torch = (expression.format(way=way, number=number) for way in ("triton", "torch"))
     if triton == torch:
         return [f"    return {torch}"]
-    return [f"    if runs_on_triton(features{row}):", f"        return {triton}", f"    return {torch}"]
+    return [f"    if runs_on_triton(features{signals}):", f"        return {triton}", f"    return {torch}"]

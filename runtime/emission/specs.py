@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ...ir.graph import Graph
 from ...ir.layout import Layout
 from ...ir.placement import Placement
+from ...ir.placing import patches_per_unit
 from ...ir.plan import Plan
 from ...ir.site import Site
 from ...passes import Pass, create
 from ...passes.cache_base import CachePass
+from ..encoder.counts import encoder_count, encoder_width, tiles_of
 from ..resolve import resolve
 from .chains import Chain, chain_of, why_not
-
-_WHERE = ("projector.output", "decoder.layer")
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,10 @@ class EmittedSite:
 
     Attributes:
         number: its place among all, in order of flow; functions of the module end in it.
-        before, after: layouts of one medium. width: channels D. media: how many the plan's request has of them.
+        before, after: layouts of one medium; inside an encoder those of what it takes at once, such as one tile, in
+            units of its stream. width: channels D. media: how many the plan's request has of them.
         chain: None where it runs from the library, for `reason`.
+        heads: how many key heads the last attention before it has, and the channels of each.
     """
 
     number: int
@@ -36,6 +40,12 @@ class EmittedSite:
     media: int
     chain: Chain | None
     reason: str | None
+    heads: tuple[int, int] = (1, 1)
+
+    @property
+    def in_encoder(self) -> bool:
+        """Whether it acts on units of an encoder's stream."""
+        return Site.parse(self.placement.site).kind.startswith("encoder")
 
 
 def emitted_sites(graph: Graph, plan: Plan) -> tuple[EmittedSite, ...]:
@@ -48,25 +58,65 @@ def emitted_sites(graph: Graph, plan: Plan) -> tuple[EmittedSite, ...]:
     for placed in resolve(graph, plan).placed:
         method = create(placed.placement.method, placed.placement.params)
         before = layouts.get(placed.modality, Layout(placed.tokens_in))
-        after = _after(method, before, placed.placement, placed.tokens_out)
-        chain, reason = _chain(method, placed.placement, before, after)
-        media = max(1, graph.media(placed.modality))
-        sizes = (before, after, graph.decoder.width, media)
-        found.append(EmittedSite(len(found), placed.placement, placed.modality, *sizes, chain, reason))
+        in_encoder = Site.parse(placed.placement.site).kind.startswith("encoder")
+        count = partial(encoder_count, graph, placed.modality, method) if in_encoder else method.count
+        after = count(before, placed.placement.keep)
+        after = after if after.count == placed.tokens_out else replace(before, count=placed.tokens_out, grid=None)
+        make = _in_encoder if in_encoder else _behind_encoder
+        found.append(make(graph, placed.placement, placed.modality, before, after, number=len(found)))
         if not isinstance(method, CachePass):
             layouts[placed.modality] = after
     return tuple(found)
 
 
-def _after(method: Pass, before: Layout, placement: Placement, count: int) -> Layout:
-    """The layout that remains; tiles may round otherwise, and what is left of them has no grid."""
-    after = method.count(before, placement.keep)
-    return after if after.count == count else replace(before, count=count, grid=None)
+def _behind_encoder(
+    graph: Graph, placement: Placement, modality: str, before: Layout, after: Layout, *, number: int
+) -> EmittedSite:
+    """A placement on what reaches the decoder: whole media in the decoder's width."""
+    method, kind = create(placement.method, placement.params), Site.parse(placement.site).kind
+    chain, reason = _chain(method, before, after)
+    if isinstance(method, CachePass):
+        chain, reason = None, "what its layers keep of which sequence is known only in the call"
+    elif kind == "input":
+        chain, reason = None, f"it acts at {placement.site}, on the input and not on tokens"
+    sizes = (graph.decoder.width, max(1, graph.media(modality)))
+    return EmittedSite(number, placement, modality, before, after, *sizes, chain, reason)
 
 
-def _chain(method: Pass, placement: Placement, before: Layout, after: Layout) -> tuple[Chain | None, str | None]:
-    kind = Site.parse(placement.site).kind
-    if kind not in _WHERE:
-        return None, f"it acts at {placement.site}, whose shapes are not those of the plan's media"
+def _in_encoder(
+    graph: Graph, placement: Placement, modality: str, before: Layout, after: Layout, *, number: int
+) -> EmittedSite:
+    """A placement on units of an encoder's stream, in the pieces in which it takes a medium."""
+    pieces, heads = tiles_of(graph, modality), _heads(graph, f"{modality}.encoder")
+    first, last = (_piece(layout, pieces, _prefix(graph, modality)) for layout in (before, after))
+    chain, reason = _chain(create(placement.method, placement.params), first, last)
+    sizes = (encoder_width(graph, modality), max(1, graph.media(modality)) * pieces)
+    return EmittedSite(number, placement, modality, first, last, *sizes, chain, reason, heads)
+
+
+def _chain(method: Pass, before: Layout, after: Layout) -> tuple[Chain | None, str | None]:
     chain = chain_of(method, before, after)
     return chain, None if chain is not None else why_not(method, before, after)
+
+
+def _piece(layout: Layout, pieces: int, prefix: int) -> Layout:
+    """One of the equal tiles of a medium, square where it can be, or the medium itself."""
+    if pieces == 1 or layout.count % pieces:
+        return replace(layout, prefix=prefix)
+    count = layout.count // pieces
+    side = math.isqrt(count)
+    grid = (1, side, side) if layout.grid is not None and side * side == count else None
+    return Layout(count, grid, prefix)
+
+
+def _prefix(graph: Graph, modality: str) -> int:
+    """Tokens that stand before the units of each sequence of an encoder, such as [CLS]."""
+    encoder = graph.stage(f"{modality}.encoder")
+    units = graph.layouts[modality].count * max(1, graph.media(modality)) * patches_per_unit(graph, modality)
+    return max(0, encoder.tokens[encoder.first] - units // max(1, encoder.sequences))
+
+
+def _heads(graph: Graph, stage: str) -> tuple[int, int]:
+    """Key heads of a stage's attention, and the channels of each; encoders share none between queries."""
+    ops = (op for _, op in graph.stage(stage).ops() if op.kind == "attention")
+    return next(((max(1, op.outer), op.inner) for op in ops), (1, 1))

@@ -152,7 +152,7 @@ def test_rounds_are_added_until_nothing_is_undecided() -> None:
     taken: list[int] = []
 
     def judge(confidence: float) -> list[Any]:
-        assert confidence == pytest.approx(1 - 0.05 / 6)
+        assert confidence == pytest.approx(1 - 0.05 / 7)
         values = 58 * (1 + noise[: sum(taken)])
         times = figures(values.tolist()), figures([100.0] * len(values))
         return [judge_timing(BUDGET, *times, new_tokens=2, confidence=confidence)]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from emitted_cases import CASES, record, sites, text_of
+from family_cases import internvl
 from tiny import batch, tiny_llava
 
 from foveate.common.errors import BadInput
@@ -25,6 +26,7 @@ from foveate.passes import create
 from foveate.runtime import apply
 from foveate.runtime.emission import emit, load
 from foveate.runtime.emission.chains import chain_of, why_not
+from foveate.runtime.emission.loading import EmittedPass
 from foveate.runtime.emission.manifest import MANIFEST, MODULE, read_manifest
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -133,6 +135,48 @@ def test_a_model_runs_on_emitted_kernels_as_on_the_library(folder: Path) -> None
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+IN_ENCODER = Plan.of(
+    Placement("tome", "image.encoder.layers.0.mid", 0.75),
+    Placement("representation-shift", "image.encoder.layers.1", 0.75),
+    Placement("norm", "image.encoder.output", 0.67),
+)
+
+
+def test_units_inside_an_encoder_are_emitted_in_its_width(graph: Graph, tmp_path: Path) -> None:
+    manifest = emit(IN_ENCODER, graph, folder=tmp_path / "encoder", dtype="float32")
+    assert [(s.way, s.tokens_in, s.tokens_out, s.width, s.prefix) for s in manifest.sites] == [
+        ("emitted", 16, 12, 32, 1),
+        ("emitted", 12, 9, 32, 1),
+        ("emitted", 9, 6, 32, 1),
+    ]
+    assert [(s.name, s.shape) for site in manifest.sites for s in site.signals] == [
+        ("key", [16, 4, 8]),
+        ("before", [12, 32]),
+    ]
+
+
+def test_an_encoder_runs_on_emitted_kernels_as_on_the_library(graph: Graph, tmp_path: Path) -> None:
+    emit(IN_ENCODER, graph, folder=tmp_path / "encoder", dtype="float32")
+    model, inputs = tiny_llava(), batch([(1, 6), (2, 4)])
+    with torch.no_grad():
+        with apply(model, IN_ENCODER):
+            expected = model(**inputs).logits
+        with apply(model, IN_ENCODER, kernels=tmp_path / "encoder") as handle:
+            found = model(**inputs).logits
+            methods = [site.method for site in handle._session._all_sites()]
+    assert all(isinstance(method, EmittedPass) and method.served for method in methods)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_tiles_are_emitted_one_by_one(tmp_path: Path) -> None:
+    graph = trace(internvl().config, "image=1x64x32,text=8,new=2")
+    plan = Plan.of(Placement("norm", "image.encoder.output", 0.5))
+    (site,) = emit(plan, graph, folder=tmp_path / "tiles", dtype="float32").sites
+    layout = graph.layouts["image"]
+    assert layout.count % site.tokens_in == 0
+    assert site.tokens_in < layout.count
+
+
 def test_pooled_features_are_the_librarys(graph: Graph, tmp_path: Path) -> None:
     plan, model, inputs = (
         Plan.of(Placement("pool", "image.projector.output", 0.25)),
@@ -208,14 +252,37 @@ def test_nothing_is_left_where_emitting_fails(
 
 
 @pytest.mark.parametrize(
-    ("layout", "keep", "reason"),
-    [(Layout(8), 1.0, "every token"), (Layout(8), 0.0, "no token"), (Layout(9000), 0.5, "longer than 8192")],
+    ("name", "layout", "keep", "reason"),
+    [
+        ("norm", Layout(8), 1.0, "every token"),
+        ("norm", Layout(8), 0.0, "no token"),
+        ("norm", Layout(9000), 0.5, "longer than 8192"),
+        ("tome", Layout(8), 0.4, "in rounds"),
+        ("vispruner", Layout(8), 0.5, "rounds"),
+        ("visionzip", Layout(8), 0.5, "no chain is known"),
+    ],
 )
-def test_what_has_no_chain_says_why(layout: Layout, keep: float, reason: str) -> None:
-    method = create("norm")
+def test_what_has_no_chain_says_why(name: str, layout: Layout, keep: float, reason: str) -> None:
+    method = create(name)
     target = method.count(layout, keep)
     assert chain_of(method, layout, target) is None
     assert reason in why_not(method, layout, target)
+
+
+def test_counts_that_depend_on_content_have_no_chain() -> None:
+    method, layout = create("timechat-online", {"adaptive": True}), Layout(60, (4, 3, 5))
+    target = create("timechat-online").count(layout, 0.5)
+    assert chain_of(method, layout, target) is None
+    assert "depends on what is in them" in why_not(method, layout, target)
+
+
+def test_inputs_and_caches_stay_in_the_library(graph: Graph, tmp_path: Path) -> None:
+    plan = Plan.of(Placement("downsample", "image.input", 0.5), Placement("knorm", "decoder.cache", 0.5))
+    sites = emit(plan, graph, folder=tmp_path / "none", dtype="float32").sites
+    assert [(site.way, str(site.reason).split(",")[0]) for site in sites] == [
+        ("library", "it acts at image.input"),
+        ("library", "what its layers keep of which sequence is known only in the call"),
+    ]
 
 
 def test_every_case_has_a_chain() -> None:
@@ -241,7 +308,7 @@ def test_binaries_are_compiled_and_described(graph: Graph, tmp_path: Path) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["cuda:80", "cuda:90", "hip:gfx942"])
 def test_no_emitted_kernel_spills(graph: Graph, tmp_path: Path, target: str) -> None:
-    plan = Plan.of(*PLAN.placements[:2], Placement("norm", "decoder.layers.3", 0.5))
+    plan = Plan.of(*IN_ENCODER.placements, *PLAN.placements[1:2], Placement("norm", "decoder.layers.3", 0.5))
     for dtype in ("float32", "bfloat16"):
         found = emit(plan, graph, folder=tmp_path / dtype, dtype=dtype, targets=[target])
         assert [kernel for kernel in found.targets[target] if kernel.spilled] == []

@@ -30,10 +30,10 @@ def main(module_file: str, cases_file: str) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     for number, case in enumerate(torch.load(cases_file)):
-        features, rows = case["features"], case["rows"]
+        features, signals = case["features"], case["signals"]
         bound = 1e-5 if features.dtype == torch.float32 else 2e-2
-        assert torch.equal(getattr(module, f"select_{number}")(features, *rows), case["index"]), number
-        found = getattr(module, f"compact_{number}")(features, *rows, positions=case["positions"])
+        assert torch.equal(getattr(module, f"select_{number}")(features, *signals), case["index"]), number
+        found = getattr(module, f"compact_{number}")(features, *signals, positions=case["positions"])
         assert torch.equal(found.index, case["index"]), number
         assert torch.equal(found.positions, case["kept_positions"]), number
         assert found.hidden.dtype == features.dtype

@@ -26,6 +26,17 @@ CASES: tuple[tuple[str, dict[str, Any], Layout, int, float], ...] = (
     ("pool", {}, Layout.image(6, 8), 20, 0.25),
     ("pool", {}, Layout(23), 12, 0.3),
     ("a-tome-output", {}, Layout(41), 18, 0.4),
+    ("a-tome", {}, Layout(41, prefix=1), 18, 0.4),
+    ("tome", {}, Layout.image(5, 7), 18, 0.6),
+    ("tome", {}, Layout.image(5, 7, prefix=1), 18, 0.9),
+    ("representation-shift", {}, Layout.image(5, 6), 20, 0.3),
+    ("representation-shift", {"distance": "l1"}, Layout(29), 24, 0.5),
+    ("representation-shift", {"distance": "cosine"}, Layout(29), 24, 0.5),
+    ("timechat-online", {}, Layout(60, (4, 3, 5)), 16, 0.5),
+    ("timechat-online", {}, Layout(60, (4, 3, 5)), 16, 0.2),
+    ("evit", {"fuse": False}, Layout.image(5, 7, prefix=1), 18, 0.6),
+    ("dycoke-ttm", {}, Layout(90, (6, 3, 5)), 16, 0.5),
+    ("dycoke-ttm", {}, Layout(90, (6, 3, 5)), 16, 0.1),
 )
 """Pass, parameters, layout, channels, keep."""
 
@@ -52,17 +63,25 @@ def record(dtype: str) -> list[dict[str, Any]]:
     return [_of_site(site, dtype) for site in sites()]
 
 
+def _signal(kind: str, site: EmittedSite, dtype: torch.dtype, draws: torch.Generator) -> torch.Tensor:
+    """Attention rows are float32 whatever the features are."""
+    behind = {"row": (), "keys": (3, 7), "states": (site.width,)}[kind]
+    drawn = torch.randn(2, site.before.count, *behind, generator=draws)
+    return drawn if kind == "row" else drawn.to(dtype)
+
+
 def _of_site(site: EmittedSite, dtype: str) -> dict[str, Any]:
     draws = torch.Generator().manual_seed(site.number)
     features = torch.randn(2, site.before.count, site.width, generator=draws).to(getattr(torch, dtype))
     method = create(site.placement.method, site.placement.params)
-    row = torch.rand(2, site.before.count, generator=draws)
-    signals = dict.fromkeys(method.needs(site.before), row)
+    assert site.chain is not None
+    handed = [_signal(signal.kind, site, features.dtype, draws) for signal in site.chain.signals]
+    signals = dict(zip(method.needs(site.before), handed, strict=True))
     found = method.compress(Tokens(features, site.before, signals), site.after)
     positions = torch.arange(3 * 2 * site.before.count).reshape(3, 2, -1)
     return {
         "features": features,
-        "rows": [row] * len(signals),
+        "signals": handed,
         "positions": positions,
         "index": found.index,
         "hidden": merged(features, found),

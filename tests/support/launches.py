@@ -14,16 +14,20 @@ from foveate.kernels.density_peaks_triton import density_peaks_triton
 from foveate.kernels.dispatch import LONGEST_ROW
 from foveate.kernels.dpp_triton import dpp_greedy_triton
 from foveate.kernels.farthest_subset_triton import farthest_subset_triton
+from foveate.kernels.frame_change_triton import frame_change_triton
 from foveate.kernels.gathering_triton import compact_at_triton
 from foveate.kernels.grid_pooling_triton import pool_grid_triton
+from foveate.kernels.matched_pairs_triton import matched_pairs_triton
 from foveate.kernels.max_min_triton import farthest_first_triton
 from foveate.kernels.neighbour_chains_triton import neighbour_chains_triton
 from foveate.kernels.pivot import MOST_PIVOTS
 from foveate.kernels.pivot_triton import least_similar_triton
+from foveate.kernels.quota_top_k_triton import quota_top_k_triton
 from foveate.kernels.segmented_mean_triton import segmented_mean_triton
 from foveate.kernels.temporal_runs_triton import temporal_runs_triton
 from foveate.kernels.thin_attention_triton import thin_attention_triton
 from foveate.kernels.token_norm_triton import token_norm_triton
+from foveate.kernels.token_shift_triton import token_shift_triton
 from foveate.kernels.top_k_triton import top_k_triton
 
 TOKENS, KEPT, WIDTH = 2880, 320, 4096
@@ -77,6 +81,25 @@ def neighbour_chains() -> object:
     return neighbour_chains_triton(features(), count=KEPT)
 
 
+def token_shift() -> object:
+    for distance in ("l2", "l1", "cosine"):
+        found = token_shift_triton(features(), features(), distance=distance)
+    return found
+
+
+def frame_change() -> object:
+    return frame_change_triton(features(), ids(8), floats(2 * TOKENS // 8), frames=8, positions=TOKENS // 8)
+
+
+def quota_top_k() -> object:
+    return quota_top_k_triton(floats(2, TOKENS), ids(8), ids(8), count=KEPT, frames=8)
+
+
+def matched_pairs() -> object:
+    matched_pairs_triton(floats(2, TOKENS, 64), count=TOKENS // 2 + 3)
+    return matched_pairs_triton(meta(2, TOKENS, 64), count=TOKENS // 2 + 3, parity=1)
+
+
 def max_min() -> object:
     return farthest_first_triton(floats(2, TOKENS, TOKENS), ids(2), count=KEPT)
 
@@ -91,6 +114,8 @@ def longest_rows() -> object:
     top_k_triton(scores, count=KEPT)
     farthest_subset_triton(meta(1, LONGEST_ROW, 64), count=KEPT)
     neighbour_chains_triton(meta(1, LONGEST_ROW, 64), count=KEPT)
+    matched_pairs_triton(meta(1, LONGEST_ROW, 64), count=LONGEST_ROW - KEPT)
+    quota_top_k_triton(scores, ids(1), ids(1), count=KEPT, frames=1)
     farthest_first_triton(table, ids(1), count=KEPT)
     dpp_greedy_triton(table, KEPT)
     return least_similar_triton(meta(1, LONGEST_ROW, 64), meta(1, MOST_PIVOTS, 64), count=KEPT)
@@ -162,6 +187,7 @@ CASES: dict[str, Callable[[], object]] = {
             token_norm,
             neighbour_chains,
             farthest_subset,
+            matched_pairs,
             max_min,
             dpp,
             longest_rows,
@@ -169,6 +195,6 @@ CASES: dict[str, Callable[[], object]] = {
         ),
         *(best_match, best_match_float32, thin_attention),
         *(thin_attention_wide_float32, column_mass, column_mass_packed_wide_float32, segmented_mean, mean_pooling),
-        *(max_pooling, temporal_runs, density_peaks, cache_compaction),
+        *(max_pooling, temporal_runs, density_peaks, cache_compaction, token_shift, frame_change, quota_top_k),
     )
 }
