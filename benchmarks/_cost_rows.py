@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from _table import Goal, show
 
 import foveate
-from foveate.common.timing import round_order
-from foveate.cost_models import CostModel
+from foveate.common.errors import BadInput
+from foveate.cost_models import CostModel, DeviceProfile
 from foveate.cost_models.specimens import timed_parts
-from foveate.cost_models.yardstick import yardstick_ms
+from foveate.cost_models.timed import Stopwatch
+from foveate.cost_models.yardstick import Pace
 from foveate.ir.graph import Graph
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
@@ -47,23 +49,30 @@ class Row:
 
 def rows_of(
     name: str, model: Any, workload: str, inputs: Mapping[str, Any], costs: tuple[CostModel, CostModel], *,
-    reference_ms: float, rounds: int, plans: int | None = None,
+    watch: Stopwatch, rounds: int, plans: int | None = None,
 ) -> list[Row]:  # fmt: skip
-    """Every plan on `model`, all of them interleaved in the same rounds; times at the speed of `reference_ms`."""
+    """Every plan on `model`, all of them interleaved in the same rounds; times at the reference pace of `watch`."""
     graph = foveate.trace(model, workload=workload)
     chosen = dict(list(plans_of(graph))[:plans])
-    taken = _timed(model, inputs, chosen, rounds)
-    device = str(next(model.parameters()).device.type)
-    scale = reference_ms / float(np.median([one["yardstick"] for runs in taken.values() for one in runs]))
-    found = []
-    for label, plan in chosen.items():
-        placed = resolve(graph, plan)
-        measured = {p: scale * 1e3 * float(np.median([one[p] for one in taken[label]])) for p in PARTS}
-        predicted, generic = (parts_of(cost, placed) for cost in costs)
-        whole = costs[0].predict(placed)
-        interval = {"ttft": whole.interval, "decode": whole.tpot_interval}
-        found.append(Row(name, f"{workload} on {device}", label, predicted, generic, measured, interval))
-    return found
+    measured = _timed(model, inputs, chosen, rounds, watch)
+    where = f"{workload} on {next(model.parameters()).device.type}"
+    return [predicted_row(name, where, graph, label, costs, measured[label]) for label in chosen]
+
+
+def predicted_row(
+    name: str,
+    workload: str,
+    graph: Graph,
+    label: str,
+    costs: tuple[CostModel, CostModel],
+    measured: Mapping[str, float],
+) -> Row:
+    """The row of the plan called `label`: what it took and what the two cost models say."""
+    placed = resolve(graph, dict(plans_of(graph))[label])
+    predicted, generic = (parts_of(cost, placed) for cost in costs)
+    whole = costs[0].predict(placed)
+    interval = {"ttft": whole.interval, "decode": whole.tpot_interval}
+    return Row(name, workload, label, predicted, generic, measured, interval)
 
 
 def parts_of(cost: CostModel, graph: Graph) -> dict[str, float]:
@@ -98,19 +107,37 @@ def _named(*placements: Placement) -> tuple[str, Plan]:
     return " + ".join(placement.label() for placement in placements), Plan(placements)
 
 
+def pace_of(profile: DeviceProfile) -> Pace:
+    """The pace that the times of a measured profile are stated at.
+
+    Raises:
+        BadInput: the profile does not say.
+    """
+    if profile.measured is None or not profile.measured.pace_ms:
+        raise BadInput(f"profile {profile.name} does not say how fast its machine was; calibrate again.")
+    return Pace(**profile.measured.pace_ms)
+
+
 def _timed(
-    model: Any, inputs: Mapping[str, Any], plans: Mapping[str, Plan], rounds: int
-) -> dict[str, list[dict[str, float]]]:
-    """Seconds by part of every round of every plan, the yardstick (ms) beside each; the first round warms up."""
-    taken: dict[str, list[dict[str, float]]] = {label: [] for label in plans}
-    device = next(model.parameters()).device.type
+    model: Any, inputs: Mapping[str, Any], plans: Mapping[str, Plan], rounds: int, watch: Stopwatch
+) -> dict[str, dict[str, float]]:
+    """Median ms by part of every plan; the first round warms up."""
+    functions = {label: partial(_under, model, inputs, plan) for label, plan in plans.items()}
+    taken: dict[str, list[Mapping[str, float]]] = {label: [] for label in plans}
     for turn in range(rounds + 1):
-        for label in round_order(tuple(plans), turn):
-            with foveate.apply(model, plans[label]):
-                parts = timed_parts(model, inputs, steps=STEPS)
+        for label, parts in watch.paced(functions, turn):
             if turn:
-                taken[label].append({**parts, "yardstick": yardstick_ms(device=device, rounds=3)})
-    return taken
+                taken[label].append(parts)
+    return {
+        label: {part: 1e3 * float(np.median([one[part] for one in runs])) for part in PARTS}
+        for label, runs in taken.items()
+    }
+
+
+def _under(model: Any, inputs: Mapping[str, Any], plan: Plan) -> Mapping[str, float]:
+    """Seconds by part of one request under `plan`; applying it is not timed."""
+    with foveate.apply(model, plan):
+        return timed_parts(model, inputs, steps=STEPS)
 
 
 def show_errors(rows: Sequence[Row]) -> None:

@@ -15,11 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from _cost_rows import Row, error_goals, rows_of, show_errors
+from _cost_rows import Row, error_goals, pace_of, rows_of, show_errors
 from _seven_billion import CASES, DTYPE
 from _table import finish, parser
 
 from foveate.cost_models import CostModel, calibrate_with_report, load_profile
+from foveate.cost_models.timed import Stopwatch
 
 TEXTS = (64, 512)
 
@@ -36,7 +37,15 @@ def main() -> int:
     generic = load_profile("generic-cpu" if toy else "h100-sxm")
     costs = CostModel(fit.profile, dtype=DTYPE), CostModel(generic, dtype=DTYPE)
     rounds = 2 if options.quick or toy else 7
-    rows = list(_rows(costs, fit.yardstick_ms[0], toy=toy, rounds=rounds, plans=2 if toy else None))
+    rows = list(
+        _rows(
+            costs,
+            Stopwatch("cpu" if toy else "cuda", pace_of(fit.profile)),
+            toy=toy,
+            rounds=rounds,
+            plans=2 if toy else None,
+        )
+    )
     show_errors(rows)
     figures = {"profile": fit.profile.name, "rows": [asdict(row) for row in rows]}
     return finish(error_goals(rows), json_file=options.json, figures=figures, quick=options.quick or toy)
@@ -50,13 +59,13 @@ def _options() -> argparse.Namespace:
 
 
 def _rows(
-    costs: tuple[CostModel, CostModel], reference: float, *, toy: bool, rounds: int, plans: int | None
+    costs: tuple[CostModel, CostModel], watch: Stopwatch, *, toy: bool, rounds: int, plans: int | None
 ) -> Iterator[Row]:
     """Every triple of model, workload and plan; one model is in memory at a time."""
     for name, make in CASES.items():
         for text in TEXTS[:1] if toy else TEXTS:
             model, workload, inputs = make(text, toy)
-            yield from rows_of(name, model, workload, inputs, costs, reference_ms=reference, rounds=rounds, plans=plans)
+            yield from rows_of(name, model, workload, inputs, costs, watch=watch, rounds=rounds, plans=plans)
             del model, inputs
 
 

@@ -6,7 +6,7 @@ Nothing here imports torch when it is imported; only calibration and the yardsti
 from __future__ import annotations
 
 from .calibration import calibrate, calibrate_with_report
-from .correction import CorrectedModel, Measurement, correct
+from .correction import Measurement, correct
 from .limits import Limit
 from .model import CostModel, Prediction, StageCost
 from .profile import DeviceProfile
@@ -16,7 +16,6 @@ from .slots import Slots
 from .table import Predictions, Table
 
 __all__ = [
-    "CorrectedModel",
     "CostModel",
     "DeviceProfile",
     "Fit",

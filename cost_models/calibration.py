@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ..common.errors import BadInput
@@ -10,7 +11,7 @@ from .calibration_run import CalibrationRun, Progress
 from .journal import Journal
 from .profile import DeviceProfile, dtype_name
 from .report import Fit
-from .yardstick import yardstick_ms
+from .yardstick import Pace
 
 _LEAST_SECONDS = 5.0
 
@@ -69,7 +70,7 @@ def calibrate_with_report(
         kept = Journal(journal, {**circumstances(device), "dtypes": dtypes, "seconds": seconds, "seed": seed})
         if kept.resumed:
             report(f"resumed: {kept.resumed} steps were timed before")
-        reference = kept.timed("reference", lambda: yardstick_ms(device=device))
+        reference = Pace(**kept.timed("reference", lambda: asdict(Pace.measure(device))))
         found = CalibrationRun(Stopwatch(device, reference), dtypes, seconds, seed, kept, report).fit()
     kept.finish()
     return found

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .curve import Axis
 from .fit import KindFit, fit_kind
 from .journal import Journal
 from .latency import Pricer
+from .parts import PartError
 from .profile import ANY, DTYPE_BYTES, DeviceProfile
-from .report import Fit, KindError, Models, error_interval, scales_words, yardstick_words
+from .report import Fit, KindError, Models, error_interval, part_error, scales_words, yardstick_words
 from .whole_models import Observation, WholeFit, fit_whole_models
 from .yardstick import yardstick_ms
 
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 # Shares of the time that each part may take; what is left goes to building tensors and to the fit itself.
-_SHARES = {"gemm": 0.25, "attention": 0.08}
-_OTHER_SHARE, _MODEL_SHARE = 0.03, 0.35
+_SHARES = {"gemm": 0.12, "attention": 0.06}
+_OTHER_SHARE, _MODEL_SHARE = 0.03, 0.5
 # A shorter calibration leaves the larger models out.
 _SECONDS_A_MODEL = 5.0
 _LAUNCHES = 200
-# Strength of the prior that primitives cost what their ops say, in cases.
-_PRIOR_CASES = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,16 @@ class CalibrationRun:
         timed = {dtype: self._sweep(on, dtype) for dtype, on in benches.items()}
         rates = {dtype: peak_rates(timed[dtype], DTYPE_BYTES[dtype]) for dtype in self.dtypes}
         peaks, bandwidth = {d: peak for d, (peak, _) in rates.items()}, rates[self.dtypes[0]][1]
-        blank = blank_profile(device, peaks=peaks, bandwidth=bandwidth, launch_us=launch_us)
+        pace = self.watch.reference
+        blank = blank_profile(device, peaks=peaks, bandwidth=bandwidth, launch_us=launch_us, pace=pace)
         fits = {d: {kind: self._fit_kind(kind, d, blank, *cases) for kind, cases in timed[d].items()} for d in timed}
         profile = replace(blank, efficiency=_efficiency(fits))
-        profile = replace(profile, scales={"passes": self._passes_scale(profile, benches[self.dtypes[0]])})
+        profile = self._with_passes(profile, benches[self.dtypes[0]])
         whole = self._whole_models(benches[self.dtypes[0]], profile)
-        yardsticks = (self.watch.reference_ms, yardstick_ms(device=device))
+        yardsticks = (pace.compute_ms, yardstick_ms(device=device))
         models = _working(whole)
-        profile = replace(whole.profile, error=error_interval(models, yardsticks))
+        errors = {**whole.profile.errors, **_part_errors(whole)}
+        profile = replace(whole.profile, error=error_interval(models), errors=errors)
         self.progress(yardstick_words(yardsticks))
         return Fit(profile, _errors(fits), models, yardsticks, time.perf_counter() - start)
 
@@ -95,41 +95,39 @@ class CalibrationRun:
         return cases, np.array(seconds)
 
     def _fit_kind(self, kind: str, dtype: str, blank: DeviceProfile, cases: list[Case], seconds: FloatArray) -> KindFit:
-        from .observations import samples_of
+        from .observations import axes_of, samples_of
 
-        axis: Axis = "rows" if kind in ("gemm", "convolution") and blank.kind == "cpu" else "flops"
-        pricer = Pricer(blank, dtype)
-        samples = samples_of(pricer, cases, seconds, axis=axis)
-        fit = fit_kind(samples, axis=axis, peak=pricer.peak, bandwidth=blank.bandwidth_bytes_per_s)
+        axes, pricer = axes_of(kind, on_cpu=blank.kind == "cpu"), Pricer(blank, dtype)
+        samples = samples_of(pricer, cases, seconds, axes=axes)
+        peak, bandwidth = pricer.peak, blank.bandwidth_bytes_per_s
+        fit = fit_kind(samples, axes=axes, peak=peak, bandwidth=bandwidth, overlaps=blank.overlaps)
         label = kind if len(self.dtypes) == 1 else f"{kind} {dtype}"
         self.progress(f"{label}: {len(cases)} cases, error {fit.median_error:.0%} median, {fit.p90_error:.0%} p90")
         return fit
 
-    def _passes_scale(self, profile: DeviceProfile, on: Bench) -> float:
-        """Measured over predicted time of the passes' primitives, drawn towards one."""
-        from .primitives import primitive_cases
+    def _with_passes(self, profile: DeviceProfile, on: Bench) -> DeviceProfile:
+        """`profile` with the scales of the passes' primitives and the errors that they leave."""
+        from .primitives import fit_primitives, primitive_cases
 
         cases, seconds = self._timed_cases("primitives", list(primitive_cases(on)), "primitives")
-        pricer = Pricer(profile, self.dtypes[0])
-        predicted = [float(pricer.op_ms(c.op, batch=c.batch, tokens=c.tokens, context=c.context)) for c in cases]
-        logs = np.log(1e3 * seconds / np.array(predicted))
-        scale = float(np.exp(logs.sum() / (len(logs) + _PRIOR_CASES)))
-        spread = float(np.median(np.abs(np.expm1(np.log(scale) - logs))))
-        self.progress(f"primitives of passes: {len(cases)} cases, scale {scale:.2f}, error {spread:.0%} median")
-        return round(scale, 4)
+        scales, errors = fit_primitives(Pricer(profile, self.dtypes[0]), cases, seconds)
+        words = ", ".join(f"{part.partition('.')[2]} {scale:.2f}" for part, scale in scales.items() if "." in part)
+        self.progress(f"primitives of passes: {len(cases)} cases, scales: {words}")
+        return replace(profile, scales=scales, errors=errors)
 
     def _whole_models(self, on: Bench, profile: DeviceProfile) -> WholeFit:
         """The profile with host times and scales fitted on small whole models."""
-        from .specimens import HOST, WORKING, specimen
+        from .specimens import HOST, WORKING, specimens
 
         shapes = (*HOST, *WORKING[: max(2, int(self.seconds / _SECONDS_A_MODEL))])
-        built = {str(shape): specimen(on, shape) for shape in shapes}
+        built = {str(one): one for shape in shapes for one in specimens(on, shape)}
         budget = self.seconds * _MODEL_SHARE
         timed: Mapping[str, Any] = self.journal.timed(
             "models", lambda: self.watch.parts({name: one.run for name, one in built.items()}, budget=budget)
         )
         parts = {name: {part: 1e3 * taken for part, taken in timed[name].items()} for name in built}
-        whole = fit_whole_models(profile, self.dtypes[0], [Observation(built[n].graph, parts[n]) for n in built])
+        seen = [Observation(one.graph, parts[name], str(one.shape)) for name, one in built.items()]
+        whole = fit_whole_models(profile, self.dtypes[0], seen)
         self.progress(scales_words(whole.profile))
         for name, predicted, measured in _working(whole):
             self.progress(f"{name}: {predicted:.1f} ms predicted, {measured:.1f} ms measured")
@@ -155,12 +153,24 @@ def _errors(fits: Mapping[str, Mapping[str, KindFit]]) -> dict[str, KindError]:
 
 def _working(whole: WholeFit) -> Models:
     """TTFT and decode step of the models of everyday proportions, each by a fit that did not see it."""
-    from .specimens import HOST
-
-    hosts = {str(shape) for shape in HOST}
     labels = {"ttft": "first token", "decode": "later token"}
     return tuple(
-        (f"{model}, {labels[part]}", *figures)
-        for (model, part), figures in whole.unseen.items()
-        if part in labels and model not in hosts
+        (f"{model}, {labels[part]}", *figures) for (model, part), figures in _everyday(whole) if part in labels
     )
+
+
+def _part_errors(whole: WholeFit) -> dict[str, PartError]:
+    """The error of each part that was timed by itself, on the same models."""
+    found = {}
+    for part in ("encoder", "decoder", "decode"):
+        figures = [figures for (_, timed), figures in _everyday(whole) if timed == part]
+        found[part] = part_error(*zip(*figures, strict=True))
+    return found
+
+
+def _everyday(whole: WholeFit) -> list[tuple[tuple[str, str], tuple[float, float]]]:
+    """The unseen figures of models that are not there for the host's times alone."""
+    from .specimens import HOST
+
+    hosts = tuple(str(shape) for shape in HOST)
+    return [(name, figures) for name, figures in whole.unseen.items() if not name[0].startswith(hosts)]

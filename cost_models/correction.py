@@ -7,23 +7,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..common.errors import BadInput
 from ..ir.graph import Graph
+from .profile import DeviceProfile
+from .ridge import FEATURES, NORMAL_90, Correction, FloatArray, Ridge, features_of
 from .serving import closed_loop
 from .turns import conversation_ms
 
 if TYPE_CHECKING:
     from .model import CostModel, Prediction
 
-FloatArray = NDArray[np.float64]
-
-# Two-sided 90 % of the normal distribution, as the intervals of profiles.
-_NORMAL_90 = 1.645
 # Slopes are believed to be smaller than the level: devices are wrong by a factor before they are wrong by a law.
 _SLOPE = 0.5
-_LEAST_NOISE, _FIRST_NOISE, _ROUNDS = 0.01, 0.05, 5
+_LEAST_LEVEL = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,104 +32,80 @@ class Measurement:
     tpot_ms: float | None = None
 
 
-@dataclass(frozen=True)
-class Ridge:
-    """Bayesian linear regression of log(measured / predicted), its prior at zero.
+def correct(model: CostModel, measurements: Sequence[Measurement]) -> CostModel:
+    """`model` with its profile drawn towards `measurements`, which replace those of an earlier correction.
 
-    Attributes:
-        weights: (features,) posterior means. covariance: (features, features) theirs. noise: standard deviation of
-            single measurements.
-    """
-
-    weights: FloatArray
-    covariance: FloatArray
-    noise: float
-
-    @classmethod
-    def fit(cls, features: FloatArray, logs: FloatArray, spread: FloatArray) -> Ridge:
-        """The posterior for `features` (n, f), `logs` (n,) and prior standard deviations `spread` (f,).
-
-        The noise is estimated from the residuals in a few rounds (MacKay 1992, doi:10.1162/neco.1992.4.3.415): their
-        sum of squares over n less the number of weights that the data determine.
-        """
-        precision, noise = np.diag(1 / spread**2), _FIRST_NOISE
-        covariance, weights = np.linalg.inv(precision), np.zeros(len(spread))
-        for _ in range(_ROUNDS if len(logs) else 0):
-            covariance = np.linalg.inv(precision + features.T @ features / noise**2)
-            weights = covariance @ features.T @ logs / noise**2
-            determined = len(spread) - float(np.trace(covariance @ precision))
-            left = float(((logs - features @ weights) ** 2).sum())
-            noise = max(_LEAST_NOISE, (left / max(len(logs) - determined, 1.0)) ** 0.5)
-        return cls(weights, np.asarray(covariance, dtype=np.float64), noise if len(logs) else 0.0)
-
-    def factor(self, features: FloatArray) -> tuple[float, float, float]:
-        """(mean, low, high) of measured / predicted at `features` (f,), 90 % of cases."""
-        mean = float(features @ self.weights)
-        half = _NORMAL_90 * float(np.sqrt(self.noise**2 + features @ self.covariance @ features))
-        return float(np.exp(mean)), float(np.exp(mean - half)), float(np.exp(mean + half))
-
-
-class CorrectedModel:
-    """A cost model with a correction on top; predicts as `CostModel` does."""
-
-    def __init__(self, model: CostModel, ttft: Ridge, tpot: Ridge) -> None:
-        self.model, self.ttft, self.tpot = model, ttft, tpot
-
-    def predict(self, graph: Graph) -> Prediction:
-        """As `CostModel.predict`, its times corrected and its intervals those of the correction."""
-        bare, work = self.model.predict(graph), graph.workload
-        first, low, high = self.ttft.factor(_features(bare, bare.ttft_ms))
-        step, slow, fast = self.tpot.factor(_features(bare, bare.tpot_ms))
-        ttft, tpot = first * bare.ttft_ms, step * bare.tpot_ms
-        serving = closed_loop(ttft, tpot, workload=work)
-        turns = conversation_ms(self.model, graph, ttft_ms=0.0, tpot_ms=0.0)
-        answers = work.turns * max(work.new_tokens - 1, 0) * tpot
-        return replace(
-            bare,
-            ttft_ms=ttft,
-            tpot_ms=tpot,
-            latency_ms=ttft + max(work.new_tokens - 1, 0) * tpot,
-            throughput_per_s=serving.throughput_per_s,
-            stages=tuple(replace(stage, ms=first * stage.ms) for stage in bare.stages),
-            compression_ms=first * bare.compression_ms,
-            interval=(low * bare.ttft_ms, high * bare.ttft_ms),
-            tpot_interval=(slow * bare.tpot_ms, fast * bare.tpot_ms),
-            queued_ttft_ms=serving.ttft_ms,
-            queued_latency_ms=serving.latency_ms,
-            later_turn_ms=first * bare.later_turn_ms,
-            conversation_ms=ttft + first * turns + answers,
-        )
-
-
-def correct(model: CostModel, measurements: Sequence[Measurement]) -> CorrectedModel:
-    """`model` drawn towards `measurements`: ridge regression in log space on few features, with a prior at zero.
-
-    Features are the level, the size of the figure, and the shares of the encoder and of the passes' own work; the
-    prior's spread is the profile's own error. So without measurements the prediction and its interval stay as they
-    are, and each measurement moves and narrows them.
+    Ridge regression in log space on few features (`ridge.FEATURES`), with a prior at zero whose spread is the
+    profile's own error. So without measurements the prediction and its interval stay as they are, and each
+    measurement moves and narrows them.
 
     Raises:
         BadInput: a measured time that is not above zero.
     """
+    from .model import CostModel
+
+    bare = model.uncorrected
+    found = _correction(bare, measurements) if measurements else None
+    profile: DeviceProfile = replace(bare.profile, correction=found)
+    return CostModel(profile, dtype=model.pricer.dtype, weight_dtype=model.pricer.weight_dtype)
+
+
+def corrected(model: CostModel, graph: Graph, bare: Prediction, correction: Correction) -> Prediction:
+    """`bare`, the prediction of `model` without its correction, with times corrected and intervals those of it."""
+    work, ttft_features, tpot_features = graph.workload, *_features(graph, bare)
+    first, step = float(correction.ttft_factor(ttft_features)), float(correction.tpot_factor(tpot_features))
+    ttft, tpot = first * bare.ttft_ms, step * bare.tpot_ms
+    serving = closed_loop(ttft, tpot, workload=work)
+    turns = conversation_ms(model, graph, ttft_ms=0.0, tpot_ms=0.0)
+    answers = max(work.new_tokens - 1, 0) * tpot
+    return replace(
+        bare,
+        ttft_ms=ttft,
+        tpot_ms=tpot,
+        latency_ms=ttft + answers,
+        throughput_per_s=serving.throughput_per_s,
+        stages=tuple(replace(stage, ms=first * stage.ms) for stage in bare.stages),
+        compression_ms=first * bare.compression_ms,
+        interval=_interval(correction.ttft, ttft_features, bare.ttft_ms, bare.interval),
+        tpot_interval=_interval(correction.tpot, tpot_features, bare.tpot_ms, bare.tpot_interval),
+        queued_ttft_ms=serving.ttft_ms,
+        queued_latency_ms=serving.latency_ms,
+        later_turn_ms=first * bare.later_turn_ms,
+        conversation_ms=ttft + first * turns + work.turns * answers,
+    )
+
+
+def _correction(model: CostModel, measurements: Sequence[Measurement]) -> Correction:
     times = [t for one in measurements for t in (one.ttft_ms, one.tpot_ms) if t is not None]
     if not all(np.isfinite(time) and time > 0 for time in times):
         raise BadInput("a measured time is not above zero; give TTFT and TPOT in milliseconds.")
-    predictions = [model.predict(one.graph) for one in measurements]
-    ttft = [(p, p.ttft_ms, one.ttft_ms) for p, one in zip(predictions, measurements, strict=True)]
-    tpot = [(p, p.tpot_ms, one.tpot_ms) for p, one in zip(predictions, measurements, strict=True) if one.tpot_ms]
-    return CorrectedModel(model, _ridge(model, ttft), _ridge(model, tpot))
+    pairs = [(model.predict(one.graph), one) for one in measurements]
+    features = [_features(one.graph, prediction) for prediction, one in pairs]
+    ttft = [(f, p.interval, one.ttft_ms / p.ttft_ms) for (p, one), (f, _) in zip(pairs, features, strict=True)]
+    tpot = [
+        (f, p.tpot_interval, one.tpot_ms / p.tpot_ms)
+        for (p, one), (_, f) in zip(pairs, features, strict=True)
+        if one.tpot_ms is not None
+    ]
+    return Correction(len(measurements), _ridge(ttft), _ridge(tpot) if tpot else None)
 
 
-def _ridge(model: CostModel, seen: Sequence[tuple[Prediction, float, float]]) -> Ridge:
-    low, high = np.log(model.profile.error)
-    level = max(float(high - low) / 2 / _NORMAL_90, _LEAST_NOISE)
-    spread = np.array([level, *[_SLOPE * level] * 3])
-    features = np.array([_features(prediction, value) for prediction, value, _ in seen]).reshape(-1, len(spread))
-    return Ridge.fit(features, np.array([np.log(measured / value) for _, value, measured in seen]), spread)
+def _ridge(seen: Sequence[tuple[FloatArray, tuple[float, float], float]]) -> Ridge:
+    """The fit to (features, predicted bounds, measured / predicted); the bounds' width is the prior's."""
+    widths = [np.log(high / low) / 2 for _, (low, high), _ in seen]
+    level = max(float(np.median(widths)) / NORMAL_90, _LEAST_LEVEL)
+    spread = np.array([level, *[_SLOPE * level] * (len(FEATURES) - 1)])
+    return Ridge.fit(np.array([features for features, _, _ in seen]), np.log([ratio for *_, ratio in seen]), spread)
 
 
-def _features(prediction: Prediction, value: float) -> FloatArray:
-    """The level, decades from 100 ms, and the shares of encoders and passes in the time to first token."""
-    encoder = sum(stage.ms for stage in prediction.stages if stage.name.endswith(".encoder"))
-    shares = (encoder / prediction.ttft_ms, prediction.compression_ms / prediction.ttft_ms)
-    return np.array([1.0, np.log10(value / 100.0), *shares])
+def _features(graph: Graph, bare: Prediction) -> tuple[FloatArray, FloatArray]:
+    """Features of TTFT and of TPOT."""
+    stages = zip(graph.stages, bare.stages, strict=True)
+    encoder = sum(cost.ms for stage, cost in stages if stage.role == "encoder")
+    shares = {"ttft_ms": bare.ttft_ms, "encoder_ms": encoder, "compression_ms": bare.compression_ms}
+    return features_of(bare.ttft_ms, **shares), features_of(bare.tpot_ms, **shares)
+
+
+def _interval(fit: Ridge | None, features: FloatArray, ms: float, bare: tuple[float, float]) -> tuple[float, float]:
+    low, high = (bare[0] / ms, bare[1] / ms) if fit is None else fit.bounds(features)
+    return low * ms, high * ms

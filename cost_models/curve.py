@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..common.errors import BadInput
 
-Axis = Literal["flops", "rows", "bytes"]
+Axis = Literal["flops", "rows", "bytes", "inner"]
 FloatArray = NDArray[np.float64]
 
 # A rounded file must not fail the test that its exact curve passed.
@@ -23,7 +23,8 @@ class Curve:
     """Fraction of a peak rate by size of work, interpolated linearly in log-log space and flat beyond its ends.
 
     Attributes:
-        axis: what `sizes` are: FLOPs or bytes of the op, or token rows (flops / (2 inner outer)) of a matrix product.
+        axis: what `sizes` are: FLOPs or bytes of the op, token rows (flops / (2 inner outer)) of a matrix product, or
+            its contracted width.
         sizes: ascending, positive.
         fractions: positive; above 1 where caches serve more than the memory could.
 

@@ -31,11 +31,12 @@ class Samples:
     """Timed cases of one kind of op: float64 arrays of shape (n,).
 
     Attributes:
-        size: size of work on the compute curve's axis. flops, traffic: FLOPs and bytes. overhead: seconds of kernel
-            launches. seconds: measured time of one call.
+        size, span: size of work on the axis of the compute curve and of the memory curve. flops, traffic: FLOPs and
+            bytes. overhead: seconds of kernel launches. seconds: measured time of one call.
     """
 
     size: FloatArray
+    span: FloatArray
     flops: FloatArray
     traffic: FloatArray
     overhead: FloatArray
@@ -43,7 +44,7 @@ class Samples:
 
     def where(self, chosen: NDArray[np.bool_]) -> Samples:
         """The samples for which `chosen` (n,) is true."""
-        columns = (self.size, self.flops, self.traffic, self.overhead, self.seconds)
+        columns = (self.size, self.span, self.flops, self.traffic, self.overhead, self.seconds)
         return Samples(*(column[chosen] for column in columns))
 
 
@@ -65,12 +66,16 @@ class KindFit:
         return float(np.quantile(np.abs(self.ratios - 1.0), 0.9))
 
 
-def fit_kind(samples: Samples, *, axis: Axis, peak: float, bandwidth: float) -> KindFit:
-    """The compute curve over `axis` and the memory curve over bytes that explain `samples` best.
+def fit_kind(
+    samples: Samples, *, axes: tuple[Axis, Axis], peak: float, bandwidth: float, overlaps: bool = True
+) -> KindFit:
+    """The compute curve and the memory curve, each over its axis, that explain `samples` best.
 
     Minimises the mean of |log(predicted / measured)| for
 
-        predicted = overhead + max(flops / (peak * compute(size)), traffic / (bandwidth * memory(traffic))).
+        predicted = overhead + max(flops / (peak * compute(size)), traffic / (bandwidth * memory(span)))
+
+    or, where arithmetic and traffic do not overlap, with their sum in place of the larger.
 
     The ratios come from a five-fold cross-validation, since curves with many knots can pass through every sample.
 
@@ -80,9 +85,9 @@ def fit_kind(samples: Samples, *, axis: Axis, peak: float, bandwidth: float) -> 
     count = len(samples.seconds)
     if count < _FEWEST:
         raise BadInput(f"an efficiency curve needs {_FEWEST} timed cases, not {count}; give more time.")
-    problem = _Problem.of(samples, peak=peak, bandwidth=bandwidth)
+    problem = _Problem.of(samples, peak=peak, bandwidth=bandwidth, overlaps=overlaps)
     compute, memory = problem.split(problem.solve())
-    efficiency = Efficiency(_curve(axis, problem.sizes, compute), _curve("bytes", problem.bytes, memory))
+    efficiency = Efficiency(_curve(axes[0], problem.sizes, compute), _curve(axes[1], problem.spans, memory))
     ratios = np.empty(count)
     # Cases come in the order of their sizes, so that folds are drawn rather than dealt.
     folds = np.random.default_rng(0).permutation(count) % _FOLDS
@@ -101,25 +106,27 @@ class _Problem:
     peak: float
     bandwidth: float
     sizes: FloatArray
-    bytes: FloatArray
+    spans: FloatArray
+    overlaps: bool
 
     @classmethod
-    def of(cls, samples: Samples, *, peak: float, bandwidth: float) -> _Problem:
+    def of(cls, samples: Samples, *, peak: float, bandwidth: float, overlaps: bool) -> _Problem:
         most = int(np.clip(len(samples.seconds) // _SAMPLES_A_KNOT, 1, _KNOTS))
-        return cls(samples, peak, bandwidth, _knots(samples.size, most), _knots(samples.traffic, most))
+        return cls(samples, peak, bandwidth, _knots(samples.size, most), _knots(samples.span, most), overlaps)
 
     def split(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
         """(compute, memory) values, made to grow no faster than the work."""
         compute, memory = values[: len(self.sizes)], values[len(self.sizes) :]
         # The peak is the fastest that was seen, so no fraction of it is above one; caches do beat the memory.
-        return np.minimum(_limited(self.sizes, compute), 0.0), _limited(self.bytes, memory)
+        return np.minimum(_limited(self.sizes, compute), 0.0), _limited(self.spans, memory)
 
     def log_ratios(self, values: FloatArray) -> FloatArray:
         """log(predicted / measured) of every sample."""
         s, (compute, memory) = self.samples, self.split(values)
         arithmetic = s.flops / (self.peak * np.exp(np.interp(_log(s.size), self.sizes, compute)))
-        traffic = s.traffic / (self.bandwidth * np.exp(np.interp(_log(s.traffic), self.bytes, memory)))
-        return np.asarray(np.log((s.overhead + np.maximum(arithmetic, traffic)) / s.seconds))
+        traffic = s.traffic / (self.bandwidth * np.exp(np.interp(_log(s.span), self.spans, memory)))
+        work = np.maximum(arithmetic, traffic) if self.overlaps else arithmetic + traffic
+        return np.asarray(np.log((s.overhead + work) / s.seconds))
 
     def loss(self, values: FloatArray) -> float:
         """Mean absolute deviation, plus the stiffness of both curves."""
@@ -131,7 +138,7 @@ class _Problem:
         s = self.samples
         work = np.maximum(s.seconds - s.overhead, 0.1 * s.seconds)
         compute = _about(self.sizes, s.size, s.flops / (self.peak * work))
-        memory = _about(self.bytes, s.traffic, s.traffic / (self.bandwidth * work))
+        memory = _about(self.spans, s.span, s.traffic / (self.bandwidth * work))
         return np.concatenate([compute, memory])
 
     def solve(self) -> FloatArray:
@@ -152,7 +159,7 @@ class _Problem:
 
     def moves(self) -> FloatArray:
         """Unit steps of every knot, then of either whole curve, one a row."""
-        both = len(self.sizes) + len(self.bytes)
+        both = len(self.sizes) + len(self.spans)
         of_compute = (np.arange(both) < len(self.sizes)).astype(np.float64)
         return np.concatenate([np.eye(both), of_compute[None], 1.0 - of_compute[None]])
 

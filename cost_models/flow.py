@@ -12,6 +12,7 @@ from ..ir.graph import Graph, Placed, Stage
 from ..ir.op import Op
 from ..ir.polynomial import Polynomial
 from .latency import Pricer
+from .parts import PASSES
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -120,9 +121,25 @@ def placed_ms(pricer: Pricer, graph: Graph, item: Placed) -> float:
 
 def work_ms(pricer: Pricer, graph: Graph, item: Placed, *, tokens: Any, context: Any) -> FloatArray:
     """Time of the work of `item` over all media of the request if `tokens` arrive and it leaves `context`."""
+    device = np.zeros(np.broadcast(tokens, context).shape)
+    for op in item.ops:
+        device = device + _primitive_ms(pricer, graph, item, op, tokens=tokens, context=context)
+    return np.asarray(pricer.joined_ms(device, calls=len(item.ops)))
+
+
+def primitive_times(pricer: Pricer, graph: Graph, item: Placed) -> list[tuple[str, float]]:
+    """The part of a profile (`passes.NAME`) and the device's ms of each op of one placement."""
+    at = {"tokens": item.tokens_in, "context": item.tokens_out}
+    return [(_primitive(op), float(_primitive_ms(pricer, graph, item, op, **at))) for op in item.ops]
+
+
+def _primitive_ms(pricer: Pricer, graph: Graph, item: Placed, op: Op, *, tokens: Any, context: Any) -> FloatArray:
     media = graph.media(item.modality) * graph.workload.batch
-    device = pricer.ops_ms(item.ops, batch=media, tokens=tokens, context=context)
-    return np.asarray(pricer.joined_ms(device, calls=len(item.ops), part="passes"))
+    return pricer.op_ms(op, batch=media, tokens=tokens, context=context) * pricer.profile.scale(_primitive(op))
+
+
+def _primitive(op: Op) -> str:
+    return f"{PASSES}.{op.name}"
 
 
 def activation_bytes(pricer: Pricer, ops: tuple[Op, ...], tokens: Any, *, sequences: int, width: int) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..ir.op import Op
 from .curve import Axis
-from .profile import DTYPE_BYTES, DeviceProfile, dtype_name
+from .profile import DTYPE_BYTES, VECTOR, DeviceProfile, dtype_name
 
 FloatArray = NDArray[np.float64]
 Counts = int | float | NDArray[Any]
@@ -26,7 +26,9 @@ class Pricer:
         ms = launches * launch + max(flops / (peak * e_c), bytes / (bandwidth * e_m))
 
     where bytes = elements * activation bytes + weights * weight bytes, and e_c and e_m are the profile's curves for
-    the op's kind. The host's own time (Python, dispatch) is kept apart, see `joined_ms`.
+    the op's kind. Where a device's arithmetic does not overlap its traffic (`DeviceProfile.overlaps`) it is their sum.
+    A matrix product of one row takes the profile's `gemv` curves where it has any. The host's own time (Python,
+    dispatch) is kept apart, see `joined_ms`.
 
     Attributes:
         profile: the device. dtype: of activations and arithmetic; `bf16` for `bfloat16` and the like are taken.
@@ -54,14 +56,23 @@ class Pricer:
     def op_ms(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
         """Milliseconds of `op` at the given counts, which are broadcast against each other."""
         counts = {"batch": batch, "tokens": tokens, "context": context}
-        curves = self.profile.curves(op.kind, self.dtype)
         launches = np.asarray(op.launches(**counts), dtype=np.float64)
-        flops = self.flops(op, **counts)
-        size = work_size(op, curves.compute.axis, flops, rows=np.asarray(batch, dtype=np.float64) * tokens)
+        flops, traffic = self.flops(op, **counts), self.bytes(op, **counts)
+        rows = np.asarray(batch, dtype=np.float64) * tokens
+        seconds = self._work_seconds(op, op.kind, flops, traffic, rows=rows)
+        if op.kind == "gemm" and VECTOR in self.profile.efficiency:
+            # The minimum, since more rows must never be cheaper.
+            alone = np.minimum(seconds, self._work_seconds(op, VECTOR, flops, traffic, rows=rows))
+            seconds = np.where(work_size(op, "rows", flops, traffic, rows=rows) <= 1.0, alone, seconds)
+        return np.asarray(1e-3 * launches * self.profile.launch_overhead_us + 1e3 * seconds)
+
+    def _work_seconds(self, op: Op, kind: str, flops: FloatArray, traffic: FloatArray, *, rows: Any) -> FloatArray:
+        """Seconds of `flops` and `traffic` bytes by the curves of `kind`: the slower, or the sum without overlap."""
+        curves = self.profile.curves(kind, self.dtype)
+        size, span = (work_size(op, c.axis, flops, traffic, rows=rows) for c in (curves.compute, curves.memory))
         compute = flops / (self.peak * curves.compute(size))
-        traffic = self.bytes(op, **counts)
-        memory = traffic / (self.profile.bandwidth_bytes_per_s * curves.memory(traffic))
-        return np.asarray(1e-3 * launches * self.profile.launch_overhead_us + 1e3 * np.maximum(compute, memory))
+        memory = traffic / (self.profile.bandwidth_bytes_per_s * curves.memory(span))
+        return np.asarray(np.maximum(compute, memory) if self.profile.overlaps else compute + memory)
 
     def ops_ms(self, ops: Iterable[Op], *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
         """Milliseconds of all `ops`, one after the other."""
@@ -79,8 +90,8 @@ class Pricer:
         profile = self.profile
         around_us = runs * profile.stage_overhead_us + steps * profile.step_overhead_us
         host_ms = 1e-3 * (calls * profile.call_overhead_us + around_us)
-        scaled = device_ms * self.profile.scales.get(part or "", 1.0)
-        return host_ms + scaled if self.profile.kind == "cpu" else np.maximum(host_ms, scaled)
+        scaled = device_ms * (1.0 if part is None else profile.scale(part))
+        return host_ms + scaled if profile.kind == "cpu" else np.maximum(host_ms, scaled)
 
     def flops(self, op: Op, *, batch: Counts, tokens: Counts, context: Counts) -> FloatArray:
         """FLOPs that the device runs for `op`: the whole square of a causal attention where it skips none of it."""
@@ -97,8 +108,8 @@ class Pricer:
         return np.asarray(elements, dtype=np.float64) * self.activation_bytes
 
 
-def work_size(op: Op, axis: Axis, flops: FloatArray, *, rows: Any) -> Any:
-    """The size of work on the axis of a compute curve: FLOPs, or rows of a matrix product whose widths are known."""
-    if axis == "flops":
-        return flops
-    return flops / (2.0 * op.inner * op.outer) if op.inner and op.outer else rows
+def work_size(op: Op, axis: Axis, flops: FloatArray, traffic: FloatArray, *, rows: Any) -> Any:
+    """The size of work on the axis of a curve; rows of a matrix product are its FLOPs over twice its widths."""
+    if axis == "rows":
+        return flops / (2.0 * op.inner * op.outer) if op.inner and op.outer else rows
+    return {"flops": flops, "bytes": traffic, "inner": float(op.inner)}[axis]

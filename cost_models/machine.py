@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from .profile import DeviceProfile, Measured
+from .yardstick import Pace
 
 _GUESSED_ERROR = (0.5, 2.0)
 
 
-def blank_profile(device: str, *, peaks: Mapping[str, float], bandwidth: float, launch_us: float) -> DeviceProfile:
+def blank_profile(
+    device: str, *, peaks: Mapping[str, float], bandwidth: float, launch_us: float, pace: Pace
+) -> DeviceProfile:
     """A measured profile of this machine with its rates, and without efficiencies or host times yet."""
     import torch
 
@@ -33,11 +36,12 @@ def blank_profile(device: str, *, peaks: Mapping[str, float], bandwidth: float, 
         peak_flops={dtype: float(f"{peak:.4g}") for dtype, peak in peaks.items()},
         launch_overhead_us=launch_us,
         causal_skips=not on_cpu,
+        overlaps=not on_cpu,
         efficiency={},
         error=_GUESSED_ERROR,
         sources=_SOURCES,
         threads=threads,
-        measured=Measured(platform.platform(), datetime.now(UTC).date().isoformat(), _versions()),
+        measured=Measured(platform.platform(), datetime.now(UTC).date().isoformat(), _versions(), pace.data()),
     )
 
 
@@ -57,7 +61,8 @@ _SOURCES = {
     "stage_overhead_us": "the same, by stage: masks, checks, scattering features into embeddings",
     "step_overhead_us": "the same, by decode step",
     "scales": "time of the parts of those models over that of their ops; of passes: of their primitives",
-    "error": "those models, each by a fit that did not see it, and the drift of the yardstick",
+    "error": "those models, each by a fit that did not see it",
+    "errors": "the same by part; of passes: their primitives",
 }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..ir.graph import Graph, Stage
 from . import flow
 from .latency import Pricer
+from .parts import PASSES
 from .profile import DeviceProfile
 from .serving import closed_loop
 from .turns import conversation_ms, later_turn_ms
@@ -37,7 +38,8 @@ class Prediction:
         memory_bytes: weights, caches when the answers of all turns are complete, largest activation.
         kv_bytes: keys and values that one request batch holds after the prefill, exact.
         stages: prefill by stage. compression_ms: the passes' own work, part of ttft_ms.
-        interval: (low, high) of ttft_ms by the profile's error, 90 % of cases. tpot_interval: the same of tpot_ms.
+        interval: (low, high) of ttft_ms by the profile's error, 90 % of cases, part by part where it has one for each.
+        tpot_interval: the same of tpot_ms.
         queued_ttft_ms, queued_latency_ms: medians under the workload's concurrency, waiting included.
         later_turn_ms: time to first token of the last turn where there are several, 0 else (`turns.later_turn_ms`).
         conversation_ms: all turns with their answers, one request at a time.
@@ -74,14 +76,26 @@ class CostModel:
         self.profile = profile
         self.pricer = Pricer(profile, dtype, weight_dtype)
 
+    @property
+    def uncorrected(self) -> CostModel:
+        """This model without the correction that its profile may carry."""
+        bare = replace(self.profile, correction=None)
+        return CostModel(bare, dtype=self.pricer.dtype, weight_dtype=self.pricer.weight_dtype)
+
     def predict(self, graph: Graph) -> Prediction:
         """Every figure of `graph` under its workload, its placements included; runs nothing."""
+        from .correction import corrected
+
+        bare, correction = self._bare(graph), self.profile.correction
+        return bare if correction is None else corrected(self, graph, bare, correction)
+
+    def _bare(self, graph: Graph) -> Prediction:
+        """The figures by the profile alone, whatever correction it carries."""
         work = graph.workload
         stages = tuple(StageCost(s.name, self.stage_ms(graph, s), _entering(s)) for s in graph.stages)
         compression = sum(flow.placed_ms(self.pricer, graph, item) for item in graph.placed)
         ttft = sum(stage.ms for stage in stages) + compression
         tpot = self.tpot_ms(graph)
-        low, high = self.profile.error
         serving = closed_loop(ttft, tpot, workload=work)
         return Prediction(
             ttft_ms=ttft,
@@ -92,13 +106,22 @@ class CostModel:
             kv_bytes=round(self.kv_bytes(graph)),
             stages=stages,
             compression_ms=float(compression),
-            interval=(ttft * low, ttft * high),
-            tpot_interval=(tpot * low, tpot * high),
+            interval=self._ttft_interval(graph, stages, compression),
+            tpot_interval=_scaled(tpot, self.profile.bounds("decode", tpot)),
             queued_ttft_ms=serving.ttft_ms,
             queued_latency_ms=serving.latency_ms,
             later_turn_ms=later_turn_ms(self, graph, turn=work.turns) if work.turns > 1 else 0.0,
             conversation_ms=conversation_ms(self, graph, ttft_ms=ttft, tpot_ms=tpot),
         )
+
+    def _ttft_interval(self, graph: Graph, stages: tuple[StageCost, ...], compression: float) -> tuple[float, float]:
+        """Bounds of TTFT: its parts' errors have the machine in common, so that all are at their bound together."""
+        stage_times = [(stage.role, cost.ms) for stage, cost in zip(graph.stages, stages, strict=True)]
+        work = [one for item in graph.placed for one in flow.primitive_times(self.pricer, graph, item)]
+        host = compression - sum(ms for _, ms in work)
+        times = (*stage_times, *work, (PASSES, host))
+        bounds = [_scaled(ms, self.profile.bounds(part, ms)) for part, ms in times]
+        return sum(low for low, _ in bounds), sum(high for _, high in bounds)
 
     def stage_ms(self, graph: Graph, stage: Stage) -> float:
         """Time of one prefill of `stage`."""
@@ -147,6 +170,10 @@ class CostModel:
         from .limits import limits
 
         return limits(self, graph)
+
+
+def _scaled(ms: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    return ms * bounds[0], ms * bounds[1]
 
 
 def _entering(stage: Stage) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from .curve import Axis
 from .fit import FloatArray, Samples
 from .latency import Pricer, work_size
+from .profile import VECTOR
 from .sweep import Case
 
 # Maps over at least this share of the largest one's elements tell the memory's rate, not a cache's.
@@ -26,14 +27,25 @@ def peak_rates(timed: Mapping[str, tuple[list[Case], FloatArray]], element_bytes
     return float(np.max(np.array(flops) / gemm_seconds)), float(np.max(rates[large]))
 
 
-def samples_of(pricer: Pricer, cases: list[Case], seconds: FloatArray, *, axis: Axis) -> Samples:
+def axes_of(kind: str, *, on_cpu: bool) -> tuple[Axis, Axis]:
+    """What the compute curve and the memory curve of ops of `kind` depend on.
+
+    A CPU's matrix products reach their peak with the rows, whatever the widths. With a single row the weights are
+    read as dot products, each of which starts anew: their rate depends on how long these are.
+    """
+    rows = on_cpu and kind in ("gemm", VECTOR, "convolution")
+    return ("rows" if rows else "flops"), ("inner" if kind == VECTOR else "bytes")
+
+
+def samples_of(pricer: Pricer, cases: list[Case], seconds: FloatArray, *, axes: tuple[Axis, Axis]) -> Samples:
     """The cases as samples of `fit_kind`, priced as `pricer` will price them."""
     columns = []
     for case in cases:
         counts = {"batch": case.batch, "tokens": case.tokens, "context": case.context}
         flops = pricer.flops(case.op, **counts)
-        size = work_size(case.op, axis, flops, rows=float(case.batch * case.tokens))
+        traffic, rows = pricer.bytes(case.op, **counts), float(case.batch * case.tokens)
+        size, span = (work_size(case.op, axis, flops, traffic, rows=rows) for axis in axes)
         launches = float(case.op.launches(**counts)) * 1e-6 * pricer.profile.launch_overhead_us
-        columns.append((float(size), float(flops), float(pricer.bytes(case.op, **counts)), launches))
-    size_, flops_, traffic, overhead = np.array(columns).T
-    return Samples(size_, flops_, traffic, overhead, seconds)
+        columns.append((float(size), float(span), float(flops), float(traffic), launches))
+    size_, span_, flops_, traffic_, overhead = np.array(columns).T
+    return Samples(size_, span_, flops_, traffic_, overhead, seconds)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..ir.op import Op
 from ..ir.polynomial import BATCH, CONTEXT, ROWS, TOKENS, as_polynomial
+from .latency import Pricer
+from .parts import PASSES, PartError
+from .report import part_error
 from .sweep import REPEATS, Bench, Case, repeated
+
+# Strength of the prior that primitives cost what their ops say, in cases.
+_PRIOR_CASES = 1.0
 
 _PICTURES = ((64, 256), (196, 768), (576, 1024))
 """(tokens, channels) of small, middling and large pictures."""
@@ -21,6 +30,26 @@ def primitive_cases(on: Bench) -> Iterator[Case]:
         for kept in (tokens // 8, tokens // 2):
             yield _top_k(on, tokens, kept)
             yield _greedy(on, tokens, width, kept)
+
+
+def fit_primitives(
+    pricer: Pricer, cases: Sequence[Case], seconds: NDArray[np.float64]
+) -> tuple[dict[str, float], dict[str, PartError]]:
+    """Scales and errors of the passes' work: `passes.NAME` for the primitive of each op's name, `passes` for the rest.
+
+    Args:
+        pricer: of the fitted curves. cases: the primitives. seconds: (n,) measured time of each.
+    """
+    names = np.array([case.op.name for case in cases])
+    counts = [{"batch": case.batch, "tokens": case.tokens, "context": case.context} for case in cases]
+    predicted = np.array([float(pricer.op_ms(c.op, **at)) for c, at in zip(cases, counts, strict=True)])
+    scales, errors = {}, {}
+    for part, chosen in {PASSES: names != "", **{f"{PASSES}.{name}": names == name for name in names}}.items():
+        logs = np.log(1e3 * seconds[chosen] / predicted[chosen])
+        scale = float(np.exp(logs.sum() / (len(logs) + _PRIOR_CASES)))
+        scales[part] = round(scale, 4)
+        errors[part] = part_error((scale * predicted[chosen]).tolist(), (1e3 * seconds[chosen]).tolist())
+    return scales, errors
 
 
 def _similarity(on: Bench, tokens: int, width: int) -> Case:

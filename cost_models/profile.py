@@ -12,9 +12,14 @@ from ..common.errors import BadInput
 from ..common.files import write_whole
 from ..common.names import unknown
 from .curve import Curve
+from .parts import PartError
+from .ridge import Correction
 
 ANY = "any"
 """The key of efficiency curves that hold for every dtype without curves of its own."""
+
+VECTOR = "gemv"
+"""The key of efficiency curves for matrix products of one row; where there are none, those of `gemm` hold."""
 
 DTYPE_BYTES: Mapping[str, float] = {
     "float64": 8.0,
@@ -31,9 +36,6 @@ ALIASES: Mapping[str, str] = {
     "fp64": "float64", "fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp8": "float8",
 }  # fmt: skip
 """Short names of dtypes."""
-
-PARTS = ("encoder", "projector", "decoder", "head", "decode", "passes")
-"""The parts of a request that a calibration scales: each role's prefill, the decode steps, the passes' own work."""
 
 
 def dtype_name(name: str, *, what: str = "dtype") -> str:
@@ -62,11 +64,15 @@ class Efficiency:
 
 @dataclass(frozen=True)
 class Measured:
-    """Where and when a measured profile was taken, and with which versions of what."""
+    """Where and when a measured profile was taken, with which versions of what, and how fast the machine was then.
+
+    `pace_ms` holds the fields of `yardstick.Pace`; profiles of earlier versions have none.
+    """
 
     machine: str
     date: str
     versions: Mapping[str, str]
+    pace_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,13 @@ class DeviceProfile:
             keys, so there the FLOPs of full attention are priced.
         efficiency: curves by kind of op, then by dtype or `any`.
         scales: measured over modelled time of the device's work by part (`PARTS`), fitted on small whole models: ops
-            timed alone find warm caches, and a model copies and reshapes between them; 1 where a part is missing.
+            timed alone find warm caches, and a model copies and reshapes between them; 1 where a part is missing. Of
+            passes it is their primitives', `passes.NAME` for ops of that name.
+        overlaps: whether arithmetic and memory traffic of one op overlap, so that the slower decides (the roofline);
+            where they do not, as in a CPU's matrix product that packs its weights first, their times add up.
         error: (low, high) bounds of measured / predicted time, 90 % of cases.
+        errors: the same by part of a request (`PARTS`) where it is known, with the times that it was seen on.
+        correction: what measurements of a user's own say about the predictions (`correction.correct`), None without.
         threads: CPU threads that a measured profile holds for, None elsewhere.
         measured: the circumstances of a measured profile, None for others.
     """
@@ -107,8 +118,11 @@ class DeviceProfile:
     stage_overhead_us: float = 0.0
     step_overhead_us: float = 0.0
     causal_skips: bool = True
+    overlaps: bool = True
+    errors: Mapping[str, PartError] = field(default_factory=dict)
     scales: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
+    correction: Correction | None = None
     threads: int | None = None
     measured: Measured | None = None
 
@@ -135,6 +149,15 @@ class DeviceProfile:
         if found is None:
             raise BadInput(f"device {self.name} has no efficiency curves for {kind} at {dtype}; calibrate it there.")
         return found
+
+    def scale(self, part: str) -> float:
+        """The scale of `part`; a primitive without its own has that of all passes."""
+        return self.scales.get(part, self.scales.get(part.partition(".")[0], 1.0))
+
+    def bounds(self, part: str, ms: float) -> tuple[float, float]:
+        """(low, high) of measured / predicted for `part` of a request where it is predicted to take `ms`."""
+        known = self.errors.get(part, self.errors.get(part.partition(".")[0]))
+        return self.error if known is None else known.bounds(ms)
 
     def to_yaml(self) -> str:
         """The profile as the text of a device file."""

@@ -8,9 +8,20 @@ from typing import Any
 from ..common.validation import validate
 from ..common.yaml_lines import Located, dump
 from ..ir.op import OP_KINDS
-from .curve import Curve
-from .profile import ANY, DeviceProfile, Efficiency, Measured
-from .profile_schema import SCHEMA_VERSION, Curves, DeviceRecord, PriorRecord, compute_of, curve_of
+from .curve import Axis, Curve
+from .parts import PartError
+from .profile import ANY, VECTOR, DeviceProfile, Efficiency, Measured
+from .profile_schema import (
+    SCHEMA_VERSION,
+    CorrectionRecord,
+    Curves,
+    DeviceRecord,
+    PriorRecord,
+    RidgeRecord,
+    compute_of,
+    curve_of,
+)  # fmt: skip
+from .ridge import Correction, Ridge
 
 
 def read(located: Located) -> DeviceRecord:
@@ -51,10 +62,13 @@ def resolve(record: DeviceRecord, located: Located, prior: PriorRecord | None) -
         stage_overhead_us=_first("stage_overhead_us", record, prior) or 0.0,
         step_overhead_us=_first("step_overhead_us", record, prior) or 0.0,
         causal_skips=_required("causal_skips", record, prior, located),
+        overlaps=_first("overlaps", record, prior) is not False,
+        errors={part: PartError(**error.model_dump()) for part, error in record.errors.items()},
         scales=record.scales,
         efficiency=_efficiency(record, prior),
         error=_required("error", record, prior, located),
         sources=sources,
+        correction=None if record.correction is None else _correction(record.correction),
         threads=record.threads,
         measured=None if record.measured is None else Measured(**record.measured.model_dump()),
     )
@@ -79,10 +93,13 @@ def write(profile: DeviceProfile) -> str:
         "stage_overhead_us": profile.stage_overhead_us,
         "step_overhead_us": profile.step_overhead_us,
         "causal_skips": profile.causal_skips,
+        "overlaps": profile.overlaps,
+        "errors": {part: {**vars(error)} for part, error in profile.errors.items()},
         "scales": dict(profile.scales),
         "error": list(profile.error),
         "threads": profile.threads,
         "measured": None if profile.measured is None else {**vars(profile.measured)},
+        "correction": None if profile.correction is None else _correction_data(profile.correction),
         "efficiency": {
             kind: {dtype: _efficiency_data(curves) for dtype, curves in by_dtype.items()}
             for kind, by_dtype in profile.efficiency.items()
@@ -104,9 +121,31 @@ def _efficiency(record: DeviceRecord, prior: PriorRecord | None) -> dict[str, di
     """Curves by kind and dtype; a kind in the device file covers that kind of the prior whole."""
     merged: Curves = {**(prior.efficiency if prior else {}), **record.efficiency}
     return {
-        kind: {d: Efficiency(compute_of(e.compute), curve_of("bytes", e.memory)) for d, e in by_dtype.items()}
+        kind: {d: Efficiency(compute_of(e.compute), curve_of(_span(kind), e.memory)) for d, e in by_dtype.items()}
         for kind, by_dtype in merged.items()
     }
+
+
+def _correction(record: CorrectionRecord) -> Correction:
+    return Correction(record.measurements, *(None if r is None else _ridge(r) for r in (record.ttft, record.tpot)))
+
+
+def _ridge(record: RidgeRecord) -> Ridge:
+    return Ridge(tuple(record.weights), tuple(tuple(row) for row in record.covariance), record.noise)
+
+
+def _correction_data(correction: Correction) -> dict[str, Any]:
+    fits = {"ttft": correction.ttft, "tpot": correction.tpot}
+    return {"measurements": correction.measurements} | {
+        name: {"weights": [*fit.weights], "covariance": [[*row] for row in fit.covariance], "noise": fit.noise}
+        for name, fit in fits.items()
+        if fit is not None
+    }
+
+
+def _span(kind: str) -> Axis:
+    """What memory curves in a device file are over."""
+    return "inner" if kind == VECTOR else "bytes"
 
 
 def _complete(profile: DeviceProfile, located: Located) -> None:

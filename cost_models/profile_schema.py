@@ -11,7 +11,9 @@ from ..common.errors import BadInput
 from ..common.names import unknown
 from ..ir.op import OP_KINDS
 from .curve import Axis, Curve
-from .profile import ANY, DTYPE_BYTES, PARTS
+from .parts import part_fault
+from .profile import ANY, DTYPE_BYTES, VECTOR
+from .ridge import FEATURES
 
 SCHEMA_VERSION = 1
 
@@ -70,13 +72,14 @@ class Priors(Record):
     stage_overhead_us: Microseconds | None = None
     step_overhead_us: Microseconds | None = None
     causal_skips: bool | None = None
+    overlaps: bool | None = None
     efficiency: Curves = Field(default_factory=dict)
     error: tuple[Positive, Positive] | None = None
 
     @field_validator("efficiency")
     @classmethod
     def _efficiency(cls, curves: Curves) -> Curves:
-        _named(curves, "kind of op", OP_KINDS)
+        _named(curves, "kind of op", (*OP_KINDS, VECTOR))
         for by_dtype in curves.values():
             _named(by_dtype, "dtype", (*DTYPE_BYTES, ANY))
         return curves
@@ -103,6 +106,39 @@ class MeasuredRecord(Record):
     machine: str
     date: str
     versions: dict[str, str]
+    pace_ms: dict[str, Positive] = Field(default_factory=dict)
+
+
+class PartErrorRecord(Record):
+    """Bounds of measured / predicted of one part, and the times (ms) of the models that they were seen on."""
+
+    low: Annotated[float, Field(gt=0, le=1)]
+    high: Annotated[float, Field(ge=1)]
+    shortest_ms: Positive
+    longest_ms: Positive
+
+
+class RidgeRecord(Record):
+    """The fit of one figure: a mean for each of `ridge.FEATURES`, their covariance, the noise of a measurement."""
+
+    weights: Annotated[list[float], Field(min_length=len(FEATURES), max_length=len(FEATURES))]
+    covariance: list[list[float]]
+    noise: Annotated[float, Field(ge=0)]
+
+    @field_validator("covariance")
+    @classmethod
+    def _covariance(cls, rows: list[list[float]]) -> list[list[float]]:
+        if [len(row) for row in rows] != [len(FEATURES)] * len(FEATURES):
+            raise ValueError(f"the covariance has a row and a column for each of {', '.join(FEATURES)}")
+        return rows
+
+
+class CorrectionRecord(Record):
+    """What a user's own measurements say about the predictions."""
+
+    measurements: Annotated[int, Field(ge=1)]
+    ttft: RidgeRecord | None = None
+    tpot: RidgeRecord | None = None
 
 
 class DeviceRecord(Priors):
@@ -118,6 +154,8 @@ class DeviceRecord(Priors):
     bandwidth_bytes_per_s: Positive
     peak_flops: Annotated[dict[str, Positive], Field(min_length=1)]
     scales: dict[str, Positive] = Field(default_factory=dict)
+    errors: dict[str, PartErrorRecord] = Field(default_factory=dict)
+    correction: CorrectionRecord | None = None
     prior: str | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
     measured: MeasuredRecord | None = None
@@ -128,11 +166,12 @@ class DeviceRecord(Priors):
         _named(rates, "dtype", tuple(DTYPE_BYTES))
         return rates
 
-    @field_validator("scales")
+    @field_validator("scales", "errors")
     @classmethod
-    def _parts(cls, scales: dict[str, float]) -> dict[str, float]:
-        _named(scales, "part", PARTS)
-        return scales
+    def _parts(cls, by_part: dict[str, Any]) -> dict[str, Any]:
+        for fault in filter(None, map(part_fault, by_part)):
+            raise ValueError(fault)
+        return by_part
 
     @model_validator(mode="after")
     def _circumstances(self) -> DeviceRecord:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .parts import PartError
 from .profile import DeviceProfile
 
 # Two-sided 90 % of Student's t with as many degrees of freedom as there are held-out figures.
@@ -46,11 +48,24 @@ class Fit:
     seconds: float
 
 
-def error_interval(models: Models, yardsticks: tuple[float, float]) -> tuple[float, float]:
-    """90 % bounds of measured / predicted, from the held-out models' errors and from the machine's own drift."""
-    logs = np.log([measured / predicted for _, predicted, measured in models])
-    spread = _STUDENT_90[min(len(logs), max(_STUDENT_90))] * float(np.sqrt(np.mean(logs**2)))
-    half = max(spread, abs(float(np.log(yardsticks[1] / yardsticks[0]))), _LEAST_ERROR)
+def error_interval(models: Models) -> tuple[float, float]:
+    """90 % bounds of measured / predicted, from the errors of models that their fit did not see.
+
+    What drift of the machine the yardsticks beside every run did not cancel is among these errors.
+    """
+    return _bounds(np.array([measured / predicted for _, predicted, measured in models]))
+
+
+def part_error(predicted: Sequence[float], measured: Sequence[float]) -> PartError:
+    """90 % bounds of one part of a request, from figures (ms) that their fit did not see, and the range of these."""
+    low, high = _bounds(np.array(measured) / np.array(predicted))
+    return PartError(low, high, shortest_ms=round(min(measured), 4), longest_ms=round(max(measured), 4))
+
+
+def _bounds(ratios: NDArray[np.float64]) -> tuple[float, float]:
+    """A 90 % interval about 1, even in logarithms, by Student's t on the root mean square of `ratios`."""
+    logs = np.log(ratios)
+    half = max(_STUDENT_90[min(len(logs), max(_STUDENT_90))] * float(np.sqrt(np.mean(logs**2))), _LEAST_ERROR)
     return round(float(np.exp(-half)), 4), round(float(np.exp(half)), 4)
 
 

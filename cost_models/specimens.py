@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .sweep import Bench
 
-STEPS = 4
+STEPS = 6
 """Decode steps of one run."""
 
 _IMAGE_TOKEN = 1
@@ -24,57 +24,77 @@ _PATCH = 16
 
 @dataclass(frozen=True)
 class Shape:
-    """A LLaVA of `encoder` and `decoder` layers, `width` channels in both, one square picture and `text` tokens."""
+    """A LLaVA of `encoder` and `decoder` layers, `width` channels in both, one square picture and `text` tokens.
+
+    Its decoder has `vocabulary` words.
+    """
 
     encoder: int
     decoder: int
     width: int
     heads: int
     side: int
-    text: int
+    text: tuple[int, ...]
+    vocabulary: int = 512
 
-    @property
-    def workload(self) -> str:
-        """Its request."""
-        return f"image=1x{self.side}x{self.side},text={self.text},new={STEPS + 1}"
+    def workload(self, text: int) -> str:
+        """Its request with `text` tokens."""
+        return f"image=1x{self.side}x{self.side},text={text},new={STEPS + 1}"
 
     def __str__(self) -> str:
-        return f"{self.encoder}+{self.decoder} layers of {self.width}, {self.side} px, {self.text} text tokens"
+        return f"{self.encoder}+{self.decoder} layers of {self.width}, {self.side} px"
 
 
-HOST = (Shape(2, 2, 64, 2, 64, 8), Shape(12, 2, 64, 2, 64, 8), Shape(2, 12, 64, 2, 64, 8), Shape(8, 8, 64, 2, 64, 8))
+HOST = (
+    Shape(2, 2, 64, 2, 64, (8,)),
+    Shape(12, 2, 64, 2, 64, (8,)),
+    Shape(2, 12, 64, 2, 64, (8,)),
+    Shape(8, 8, 64, 2, 64, (8,)),
+)
 """So narrow that nearly all of their time is the host's; different depths tell time an op from time a stage."""
 
 WORKING = (
-    Shape(3, 6, 384, 6, 160, 128),
-    Shape(6, 3, 512, 8, 160, 16),
-    Shape(3, 5, 640, 10, 112, 400),
-    Shape(2, 3, 896, 14, 224, 64),
-    Shape(2, 4, 1024, 16, 192, 96),
-    Shape(2, 2, 1280, 20, 160, 24),
+    Shape(5, 7, 192, 3, 128, (12, 160), 1000),
+    Shape(9, 4, 320, 5, 160, (10, 250), 2000),
+    Shape(4, 9, 576, 9, 176, (24, 300), 3000),
+    Shape(3, 5, 640, 10, 112, (40, 400)),
+    Shape(7, 3, 704, 11, 208, (16, 128), 6000),
+    Shape(2, 3, 896, 14, 240, (20, 64)),
+    Shape(2, 4, 1088, 17, 96, (12, 240), 5000),
+    Shape(2, 2, 1280, 20, 160, (24,)),
+    Shape(2, 4, 1472, 23, 80, (16,)),
 )
-"""Of everyday proportions: what their parts take beyond their ops gives the scales and the error."""
+"""Of everyday proportions, 10 M to 250 M parameters, with short and long prompts: what their parts take beyond their
+ops gives the scales and the error."""
 
 
 @dataclass(frozen=True)
 class Specimen:
-    """One shape built: its graph, and a run that returns seconds by part.
+    """One request to one shape that was built: its graph, and a run that returns seconds by part.
 
     `run` prefills and decodes STEPS tokens; its parts are `encoder`, `decoder` (both in the prefill), `ttft` and
     `decode` (one step).
     """
 
     shape: Shape
+    text: int
     graph: Graph
     run: Callable[[], Mapping[str, float]]
 
+    def __str__(self) -> str:
+        return self.graph.model
 
-def specimen(on: Bench, shape: Shape) -> Specimen:
-    """`shape` with random weights on the bench's device and dtype."""
+
+def specimens(on: Bench, shape: Shape) -> tuple[Specimen, ...]:
+    """`shape` with random weights on the bench's device and dtype: one specimen for each of its prompts."""
     model = on.module(_llava(shape))
-    graph = trace(model, shape.workload, name=str(shape))
+    return tuple(_specimen(on, model, shape, text) for text in shape.text)
+
+
+def _specimen(on: Bench, model: torch.nn.Module, shape: Shape, text: int) -> Specimen:
+    graph = trace(model, shape.workload(text), name=f"{shape}, {text} text tokens")
     inputs = _inputs(on, graph, shape.side)
-    return Specimen(shape, graph, lambda: timed_parts(model, inputs))
+    return Specimen(shape, text, graph, lambda: timed_parts(model, inputs))
 
 
 def _llava(shape: Shape) -> torch.nn.Module:
@@ -87,7 +107,8 @@ def _llava(shape: Shape) -> torch.nn.Module:
     )  # fmt: skip
     text = LlamaConfig(
         hidden_size=width, intermediate_size=4 * width, num_hidden_layers=shape.decoder,
-        num_attention_heads=shape.heads, num_key_value_heads=shape.heads, vocab_size=512, max_position_embeddings=4096,
+        num_attention_heads=shape.heads, num_key_value_heads=shape.heads, vocab_size=shape.vocabulary,
+        max_position_embeddings=4096,
     )  # fmt: skip
     config = LlavaConfig(
         vision_config=vision, text_config=text, image_token_index=_IMAGE_TOKEN, vision_feature_layer=-1

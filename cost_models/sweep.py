@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..ir.module_ops import module_ops
 from ..ir.op import Op, attention, elementwise
 from ..ir.polynomial import BATCH, CONTEXT, ROWS, as_polynomial
+from .profile import VECTOR
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +66,7 @@ def bench(device: str, dtype: str, seed: int) -> Bench:
 
 
 def gemm_cases(on: Bench) -> Iterator[Case]:
-    """Linear maps between narrow and wide layers, from one row (decode) to two thousand (prefill)."""
+    """Linear maps between narrow and wide layers, from two rows to two thousand."""
     from torch import nn
 
     for inputs, outputs in (
@@ -78,9 +79,22 @@ def gemm_cases(on: Bench) -> Iterator[Case]:
         (2048, 2048),
         (1536, 4096),
     ):
-        for rows in (1, 2, 4, 16, 64, 256, 1024, 2048):
+        for rows in (2, 4, 16, 64, 128, 256, 512, 1024):
             if inputs * outputs * rows <= 2048 * 2048 * 512:
                 yield _module_case(on, nn.Linear(inputs, outputs, bias=False), rows, inputs, repeats=1)
+
+
+def gemv_cases(on: Bench) -> Iterator[Case]:
+    """Linear maps of one row, as in decode steps: BLAS reads the weights once and does not pack them.
+
+    Rows of 1024 numbers fill whole pages and are read faster than their neighbours, so few widths are of that kind.
+    """
+    from torch import nn
+
+    narrow = ((192, 320), (192, 768), (320, 320), (320, 1216), (576, 576), (576, 1600), (704, 1920), (896, 896))
+    wide = ((1088, 2880), (1216, 1216), (1344, 3648), (1600, 576), (1728, 4608), (2048, 2048), (2240, 832))
+    for inputs, outputs in (*narrow, *wide, (2880, 1088), (3264, 1216), (3840, 1472), (4352, 1600), (1024, 9216)):
+        yield _module_case(on, nn.Linear(inputs, outputs, bias=False), 1, inputs, repeats=1)
 
 
 def convolution_cases(on: Bench) -> Iterator[Case]:
@@ -166,6 +180,7 @@ def selection_cases(on: Bench) -> Iterator[Case]:
 
 CASES: dict[str, Callable[[Bench], Iterator[Case]]] = {
     "gemm": gemm_cases,
+    VECTOR: gemv_cases,
     "attention": attention_cases,
     "convolution": convolution_cases,
     "normalization": normalization_cases,
@@ -174,7 +189,7 @@ CASES: dict[str, Callable[[Bench], Iterator[Case]]] = {
     "reduction": reduction_cases,
     "selection": selection_cases,
 }
-"""The cases of every kind of op."""
+"""The cases of every kind of op, and of matrix products of one row."""
 
 
 def highest(scores: torch.Tensor, kept: int) -> torch.Tensor:

@@ -33,6 +33,7 @@ from ..common.errors import BadInput
 from ..ir.graph import Graph
 from . import flow
 from .lookup import Lookup, lookups
+from .ridge import features_of
 from .serving import closed_loop
 
 if TYPE_CHECKING:
@@ -145,13 +146,7 @@ class Table:
             alive = np.maximum(alive, lookup.activation[counts].max(axis=1))
             if lookup.decode is not None:
                 decode[name] += lookup.decode[at_decode[:, lookup.columns]].sum(axis=1)
-        ttft, tpot = added.copy(), np.zeros(len(tokens))
-        for stage in self.graph.stages:
-            calls = flow.calls(stage)
-            ttft += pricer.joined_ms(prefill[stage.name], calls=calls, runs=1, part=stage.role)
-            if flow.decodes(stage):
-                steps = flow.decode_steps(stage)
-                tpot += pricer.joined_ms(decode[stage.name], calls=calls, steps=steps, part="decode")
+        ttft, tpot, added = self._times(prefill, decode, added)
         serving = closed_loop(ttft, tpot, workload=work)
         cache, answer = held.sum(axis=1), self.graph.decoder.depth * flow.answer_tokens(self.graph)
         token_bytes = work.batch * self.graph.decoder.key_value_width * pricer.activation_bytes
@@ -165,6 +160,27 @@ class Table:
             kv_bytes=token_bytes * cache,
             compression_ms=added,
         )
+
+    def _times(
+        self, prefill: Mapping[str, FloatArray], decode: Mapping[str, FloatArray], added: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(TTFT, TPOT, the passes' own time) (P,) from device ms by stage and the passes' uncorrected time."""
+        pricer, encoder = self.model.pricer, np.zeros(len(added))
+        ttft, tpot = added.copy(), np.zeros(len(added))
+        for stage in self.graph.stages:
+            calls = flow.calls(stage)
+            taken = pricer.joined_ms(prefill[stage.name], calls=calls, runs=1, part=stage.role)
+            ttft += taken
+            encoder += taken if stage.role == "encoder" else 0.0
+            if flow.decodes(stage):
+                steps = flow.decode_steps(stage)
+                tpot += pricer.joined_ms(decode[stage.name], calls=calls, steps=steps, part="decode")
+        correction = self.model.profile.correction
+        if correction is None:
+            return ttft, tpot, added
+        shares = {"ttft_ms": ttft, "encoder_ms": encoder, "compression_ms": added}
+        first = correction.ttft_factor(features_of(ttft, **shares))
+        return first * ttft, correction.tpot_factor(features_of(tpot, **shares)) * tpot, first * added
 
 
 def joined(parts: Iterator[Predictions]) -> Predictions:

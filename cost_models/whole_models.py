@@ -43,10 +43,14 @@ _STEPS, _DAMPING, _DIFFERENCE = 40, 1e-3, 1e-5
 
 @dataclass(frozen=True)
 class Observation:
-    """Milliseconds that some parts of one model took: `measured` of `parts` (ttft, encoder, decoder, decode)."""
+    """Milliseconds that the parts of one request took: `measured` by part (ttft, encoder, decoder, decode).
+
+    Requests of one `group`, the same model with another prompt, are left out together; None is a group of its own.
+    """
 
     graph: Graph
     measured: Mapping[str, float]
+    group: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class WholeFit:
     """A profile with host times and scales, and how well they foretell models that they were not fitted on.
 
     Attributes:
-        profile: the profile. unseen: by (model, part), predicted and measured ms, each predicted without that model.
+        profile: the profile. unseen: by (graph's model, part), predicted and measured ms, each predicted without the
+            group that it belongs to.
     """
 
     profile: DeviceProfile
@@ -69,12 +74,15 @@ def fit_whole_models(profile: DeviceProfile, dtype: str, observed: Sequence[Obse
     """
     bare = replace(profile, scales={})
     problem = _Problem.of(Pricer(bare, dtype), observed)
-    unseen = {}
-    for index, item in enumerate(observed):
-        values = problem.where(problem.model != index).solve()
-        alone = problem.where(problem.model == index)
-        for part, predicted, measured in zip(item.measured, alone.predict(values), alone.measured, strict=True):
-            unseen[item.graph.model, part] = (float(predicted), float(measured))
+    unseen: dict[tuple[str, str], tuple[float, float]] = {}
+    groups = [item.group or item.graph.model for item in observed]
+    for group in dict.fromkeys(groups):
+        left_out = np.array([one == group for one in groups])[problem.model]
+        predicted = problem.where(left_out).predict(problem.where(~left_out).solve())
+        names = [(item.graph.model, part) for item, one in zip(observed, groups, strict=True) if one == group
+                 for part in item.measured]  # fmt: skip
+        figures = zip(predicted.tolist(), problem.measured[left_out].tolist(), strict=True)
+        unseen |= dict(zip(names, figures, strict=True))
     return WholeFit(_with(profile, problem.solve()), unseen)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from foveate.common.errors import BadInput
-from foveate.cost_models import CostModel, DeviceProfile, Measurement, correct
-from foveate.cost_models.correction import Ridge
+from foveate.cost_models import CostModel, DeviceProfile, Measurement, correct, load_profile
+from foveate.cost_models.ridge import Ridge
 from foveate.ir.graph import Graph
 
 DEPTHS = [(2, 2), (2, 6), (6, 2), (4, 4), (3, 8), (8, 3), (5, 5), (2, 12), (12, 2), (7, 7)]
@@ -22,13 +22,8 @@ def _measured(model: CostModel, graph: Graph, factor: float) -> Measurement:
 
 
 def test_nothing_measured_changes_nothing(device: DeviceProfile, graph: Graph) -> None:
-    symmetric = CostModel(replace(device, error=(0.8, 1.25)))
-    bare, corrected = symmetric.predict(graph), correct(symmetric, []).predict(graph)
-    assert corrected.ttft_ms == bare.ttft_ms
-    assert corrected.conversation_ms == pytest.approx(bare.conversation_ms)
-    # The level's spread alone gives the profile's interval; what is not known of the slopes widens it.
-    assert corrected.interval[0] <= bare.interval[0] * (1 + 1e-9)
-    assert bare.interval[1] <= corrected.interval[1] * (1 + 1e-9)
+    model = CostModel(device)
+    assert correct(model, []).predict(graph) == model.predict(graph)
 
 
 def test_a_machine_that_is_slower_by_a_fifth_is_found_out(device: DeviceProfile, build: Callable[..., Graph]) -> None:
@@ -55,6 +50,38 @@ def test_tpot_may_be_unknown(device: DeviceProfile, graph: Graph) -> None:
     found = correct(model, [Measurement(graph, 2 * bare.ttft_ms)]).predict(graph)
     assert found.ttft_ms > bare.ttft_ms
     assert found.tpot_ms == bare.tpot_ms
+    assert found.tpot_interval == pytest.approx(bare.tpot_interval)
+
+
+def test_new_measurements_replace_the_old(device: DeviceProfile, graph: Graph) -> None:
+    model = CostModel(device)
+    once = correct(model, [_measured(model, graph, 1.5)])
+    again = correct(once, [_measured(model, graph, 1.5)])
+    assert again.profile == once.profile
+    assert correct(once, []).profile == device
+
+
+def test_the_correction_travels_in_the_profiles_file(tmp_path: Path, device: DeviceProfile, graph: Graph) -> None:
+    model = CostModel(device)
+    profile = correct(model, [_measured(model, graph, 1.3)]).profile
+    assert profile.correction is not None
+    assert profile.correction.measurements == 1
+    read = load_profile(profile.save(tmp_path / "device.yaml"))
+    assert read == profile
+    assert CostModel(read).predict(graph).ttft_ms > 1.01 * model.predict(graph).ttft_ms
+
+
+def test_tables_are_corrected_as_single_predictions(
+    device: DeviceProfile, graph: Graph, place: Callable[..., Graph], build: Callable[..., Graph]
+) -> None:
+    model = CostModel(device)
+    seen = [_measured(model, build(encoder=e, decoder=d), 1 + d / 10) for e, d in DEPTHS]
+    fitted, placed = correct(model, seen), place(graph, "image.projector.output", 4)
+    table, single = fitted.table(graph), fitted.predict(placed)
+    rows = table.predict(table.row(placed)[None], model.predict(placed).compression_ms)
+    for name in ("ttft_ms", "tpot_ms", "latency_ms", "throughput_per_s", "compression_ms"):
+        assert getattr(rows, name)[0] == pytest.approx(getattr(single, name), rel=1e-9)
+    assert single.ttft_ms > 1.1 * model.predict(placed).ttft_ms
 
 
 def test_intervals_cover_what_was_held_out() -> None:
@@ -64,7 +91,7 @@ def test_intervals_cover_what_was_held_out() -> None:
         weights, noise = spread * draws.standard_normal(4), 0.08
         features = np.column_stack([np.ones(13), draws.uniform(-1, 1, (13, 3))])
         logs = features @ weights + noise * draws.standard_normal(13)
-        _, low, high = Ridge.fit(features[:12], logs[:12], spread).factor(features[12])
+        low, high = Ridge.fit(features[:12], logs[:12], spread).bounds(features[12])
         covered.append(low <= np.exp(logs[12]) <= high)
     assert 0.85 <= np.mean(covered) <= 0.95
 

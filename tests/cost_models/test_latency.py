@@ -13,7 +13,7 @@ from foveate.common.errors import BadInput
 from foveate.cost_models import DeviceProfile, device_names, load_profile
 from foveate.cost_models.curve import Curve
 from foveate.cost_models.latency import Pricer
-from foveate.cost_models.profile import ANY, Efficiency
+from foveate.cost_models.profile import ANY, VECTOR, Efficiency
 from foveate.ir.op import Op, attention, elementwise, gemm, normalization
 from foveate.ir.polynomial import CONTEXT, as_polynomial
 
@@ -59,6 +59,23 @@ def test_rows_are_read_from_the_flops_of_a_gemm(device: DeviceProfile) -> None:
     # Two sequences of 50 are 100 rows, where the curve is at 0.1: 4 MFLOP take 40 ms.
     found = Pricer(by_rows, "float32").op_ms(gemm("g", 100, 200), batch=2, tokens=50, context=0)
     assert float(found) == pytest.approx(40.002)
+
+
+def test_times_add_up_where_they_do_not_overlap(device: DeviceProfile) -> None:
+    # 40 ms of arithmetic, and 4 bytes * (1000 rows * 300 activations + 20 000 weights) at 1 GB/s.
+    added = Pricer(replace(device, overlaps=False), "float32")
+    found = added.op_ms(gemm("g", 100, 200), batch=1, tokens=1000, context=0)
+    assert float(found) == pytest.approx(40.002 + 1.28)
+
+
+def test_one_row_has_curves_of_its_own(device: DeviceProfile) -> None:
+    # Dot products of 100 numbers are read at twice the bandwidth: 81 200 bytes at 2 GB/s, and 2 us for the kernel.
+    alone = Efficiency(Curve("rows", (1.0,), (1.0,)), Curve("inner", (50.0, 200.0), (1.0, 4.0)))
+    own = replace(device, efficiency={**device.efficiency, VECTOR: {ANY: alone}})
+    counts = {"batch": 1, "tokens": np.array([1, 2]), "context": 0}
+    found = Pricer(own, "float32").op_ms(gemm("g", 100, 200), **counts)
+    assert float(found[0]) == pytest.approx(0.0406 + 0.002)
+    assert found[1] == Pricer(device, "float32").op_ms(gemm("g", 100, 200), **counts)[1]
 
 
 def test_every_launch_costs(device: DeviceProfile) -> None:

@@ -9,7 +9,9 @@ import pytest
 
 from foveate.common.errors import BadInput
 from foveate.cost_models import DeviceProfile, device_names, load_profile
-from foveate.cost_models.profile import Measured, dtype_name
+from foveate.cost_models.curve import Curve
+from foveate.cost_models.parts import PartError
+from foveate.cost_models.profile import ANY, VECTOR, Efficiency, Measured, dtype_name
 from foveate.ir.op import OP_KINDS
 
 EXPECTED = {
@@ -73,10 +75,30 @@ def test_a_profile_survives_its_file(tmp_path: Path, name: str) -> None:
 
 
 def test_a_measured_profile_survives_its_file(tmp_path: Path, device: DeviceProfile) -> None:
-    circumstances = Measured("a machine", "2026-01-02", {"torch": "2.13.0"})
+    circumstances = Measured("a machine", "2026-01-02", {"torch": "2.13.0"}, {"compute_ms": 2.5, "stream_ms": 6.0})
+    one_row = {VECTOR: {ANY: Efficiency(Curve("rows", (1.0,), (0.2,)), Curve("inner", (192.0, 768.0), (0.2, 0.4)))}}
     profile = replace(device, profile="measured", threads=2, measured=circumstances, causal_skips=False)
-    profile = replace(profile, scales={"encoder": 1.2, "passes": 0.9}, step_overhead_us=12.5)
+    profile = replace(profile, scales={"encoder": 1.2, "passes": 0.9, "passes.greedy": 0.3}, step_overhead_us=12.5)
+    profile = replace(profile, errors={"decode": PartError(0.9, 1.1, 5.0, 50.0)}, overlaps=False)
+    profile = replace(profile, efficiency={**profile.efficiency, **one_row})
     assert load_profile(profile.save(tmp_path / "device.yaml")) == profile
+
+
+def test_an_interval_widens_outside_what_was_measured() -> None:
+    error = PartError(0.8, 1.25, shortest_ms=10.0, longest_ms=100.0)
+    assert error.bounds(10.0) == error.bounds(100.0) == (0.8, 1.25)
+    assert error.bounds(1.0) == pytest.approx((0.8**2, 1.25**2))
+    assert error.bounds(1e4) == pytest.approx((0.8**3, 1.25**3))
+    assert error.bounds(0.0) == (0.8, 1.25)
+
+
+def test_a_primitive_without_its_own_figures_has_those_of_all_passes(device: DeviceProfile) -> None:
+    known = {"passes": PartError(0.5, 2.0, 1.0, 10.0), "passes.greedy": PartError(0.9, 1.1, 1.0, 10.0)}
+    profile = replace(device, scales={"passes": 0.7, "passes.greedy": 0.2}, errors=known)
+    assert [profile.scale(part) for part in ("passes.greedy", "passes.merge", "decode")] == [0.2, 0.7, 1.0]
+    assert profile.bounds("passes.greedy", 5.0) == (0.9, 1.1)
+    assert profile.bounds("passes.merge", 5.0) == (0.5, 2.0)
+    assert profile.bounds("decode", 5.0) == profile.error
 
 
 def test_a_profile_is_its_own_profile(device: DeviceProfile) -> None:
@@ -122,9 +144,15 @@ def test_a_file_may_replace_the_curves_of_one_kind(tmp_path: Path) -> None:
         (DEVICE + "step_overhead_us: -3\n", 10, "step_overhead_us is -3"),
         (DEVICE + "scales: {encodr: 1.1}\n", 10, "did you mean 'encoder'"),
         (DEVICE + "scales: {encoder: 0}\n", 10, "scales"),
+        (
+            DEVICE + "errors: {decod: {low: 0.9, high: 1.1, shortest_ms: 1, longest_ms: 2}}\n",
+            10,
+            "did you mean 'decode'",
+        ),
+        (DEVICE + "errors: {decode: {low: 1.2, high: 1.1, shortest_ms: 1, longest_ms: 2}}\n", 10, "low is 1.2"),
         (DEVICE + "threads: 0\n", 10, "threads is 0"),
         (
-            DEVICE + "efficiency: {gem: {any: {compute: {rows: [[1, 1]]}, memory: [[1, 1]]}}}\n",
+            DEVICE + "efficiency: {gemmm: {any: {compute: {rows: [[1, 1]]}, memory: [[1, 1]]}}}\n",
             10,
             "did you mean 'gemm'",
         ),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from foveate.cost_models.profile import VECTOR
 from foveate.cost_models.sweep import CASES, Bench, Case, bench
 from foveate.ir.op import OP_KINDS
 
@@ -16,10 +17,10 @@ def on() -> Bench:
 
 
 def test_every_kind_of_op_has_cases() -> None:
-    assert set(CASES) == set(OP_KINDS)
+    assert set(CASES) == {*OP_KINDS, VECTOR}
 
 
-@pytest.mark.parametrize("kind", ["gemm", "convolution"])
+@pytest.mark.parametrize("kind", ["gemm", VECTOR, "convolution"])
 def test_flops_are_those_that_torch_counts(on: Bench, kind: str) -> None:
     for case in _small(on, kind):
         counter = FlopCounterMode(display=False)
@@ -29,14 +30,19 @@ def test_flops_are_those_that_torch_counts(on: Bench, kind: str) -> None:
         assert counted == case.op.flops(batch=case.batch, tokens=case.tokens, context=case.context)
 
 
-@pytest.mark.parametrize("kind", OP_KINDS)
+@pytest.mark.parametrize("kind", [*OP_KINDS, VECTOR])
 def test_cases_run_and_are_of_their_kind(on: Bench, kind: str) -> None:
     cases = _small(on, kind)
     assert cases
     for case in cases:
         case.run()
-        assert case.op.kind == kind
+        assert case.op.kind == ("gemm" if kind == VECTOR else kind)
         assert case.op.elements(batch=case.batch, tokens=case.tokens, context=case.context) > 0
+
+
+def test_one_row_is_timed_apart_from_many(on: Bench) -> None:
+    assert {case.tokens for case in CASES[VECTOR](on)} == {1}
+    assert min(case.tokens for case in CASES["gemm"](on)) > 1
 
 
 def test_one_seed_is_one_sweep() -> None:

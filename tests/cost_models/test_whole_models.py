@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from foveate.cost_models import CostModel, DeviceProfile
-from foveate.cost_models.specimens import HOST, WORKING, Shape, specimen
+from foveate.cost_models.specimens import HOST, STEPS, WORKING, Shape, specimens
 from foveate.cost_models.sweep import bench
 from foveate.cost_models.whole_models import Observation, fit_whole_models
 from foveate.ir.graph import Graph
@@ -57,6 +57,15 @@ def test_the_unseen_error_is_of_models_left_out(device: DeviceProfile, build: Ca
     assert predicted < 0.5 * measured
 
 
+def test_prompts_of_one_model_are_left_out_together(device: DeviceProfile, build: Callable[..., Graph]) -> None:
+    seen = [_observed(CostModel(device), graph) for graph in _graphs(build)]
+    slow = [replace(one, measured={p: 3 * ms for p, ms in one.measured.items()}, group="slow") for one in seen[:2]]
+    apart = [replace(one, group=None) for one in slow]
+    together, alone = (fit_whole_models(device, "float32", [*two, *seen[2:]]).unseen for two in (slow, apart))
+    # Where its sister prompt stays in the fit, a slow model gives itself away.
+    assert together["toy 0", "ttft"][0] < alone["toy 0", "ttft"][0]
+
+
 def test_scales_of_the_passes_are_kept(device: DeviceProfile, graph: Graph) -> None:
     fit = fit_whole_models(
         replace(device, scales={"passes": 1.7, "encoder": 9.0}), "float32", [_observed(CostModel(device), graph)]
@@ -66,13 +75,15 @@ def test_scales_of_the_passes_are_kept(device: DeviceProfile, graph: Graph) -> N
 
 
 def test_a_specimen_times_its_parts() -> None:
-    one = specimen(bench("cpu", "float32", 0), Shape(2, 2, 32, 2, 32, 4))
+    one, longer = specimens(bench("cpu", "float32", 0), Shape(2, 2, 32, 2, 32, (4, 9)))
     with torch.inference_mode():
         parts = one.run()
     assert set(parts) == {"encoder", "decoder", "ttft", "decode"}
     assert min(parts.values()) > 0
     assert parts["encoder"] + parts["decoder"] < parts["ttft"]
-    assert one.graph.workload.new_tokens == 5
+    assert one.graph.workload.new_tokens == STEPS + 1
+    assert (one.graph.workload.text_tokens, longer.graph.workload.text_tokens) == (4, 9)
+    assert str(one) != str(longer)
 
 
 def test_shapes_have_names_of_their_own() -> None:
