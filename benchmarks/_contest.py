@@ -16,12 +16,11 @@ from foveate.planner.fidelity.judge import Judge
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.search import Search
 from foveate.planner.search.solver import Solver
-from foveate.planner.verify import settle
+from foveate.planner.verify import finalists, settle
 from foveate.runtime import compare, ratio
 
 SAME_LATENCY = 0.03
 BASELINES = ("random", "pool", "downsample")
-_FINALISTS = 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
     dropping.
     """
     singles = [item.solution.decision for item in search.ranked() if item.solution.decision.is_single]
-    singles = [*_decided(search.solver, deciding, singles[:_FINALISTS]), *singles[_FINALISTS:]]
+    known = [decision for decision in finalists(search.ranked()) if decision.is_single]
+    singles = list(dict.fromkeys([*_decided(search.solver, deciding, known), *singles]))
     able = [step for step in search.screen.ranked() if search.solver.solve(Decision.of(step)).feasible]
     best = singles[0] if singles else Decision.of(able[0])
     found = {"best single": best}

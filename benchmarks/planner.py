@@ -108,7 +108,7 @@ def main() -> int:
         print(f"uncompressed: {_percent(plain.mean)} right of {len(plain.whole)} held-out {task.items}", flush=True)
         print(f"calibrated on {known} other {task.items}", flush=True)
         goals, figures, ahead = [], [], []
-        for loss, limit in budgets(bench, options.losses):
+        for loss, limit in budgets(bench, options.losses, options.limits):
             rivals = contested(bench, limit)
             found = gains(rivals[0], rivals[1:])
             report(loss, limit, rivals, found)
@@ -121,8 +121,10 @@ def main() -> int:
     return finish(goals, json_file=options.json, figures=figures, quick=options.quick)
 
 
-def budgets(bench: Bench, losses: Sequence[float]) -> list[tuple[float, float]]:
+def budgets(bench: Bench, losses: Sequence[float], known: Sequence[float]) -> list[tuple[float, float]]:
     """(points, TTFT limit) at which the best single pass loses about so many points on calibration questions."""
+    if known:
+        return list(zip(losses, known, strict=True))
     job = bench.job(0.5)
     floor = unmet.nearest(bench.job(0.01).solver).prediction.ttft_ms / job.solver.baseline.ttft_ms
     limits = [floor + part * (1 - floor) for part in ABOVE_FLOOR][: 2 if bench.passes else None]
@@ -222,7 +224,10 @@ def _bench(options: argparse.Namespace) -> Bench:
 def _options() -> argparse.Namespace:
     made = parser(__doc__ or "")
     made.add_argument("--testbed", choices=sorted(TASKS), default="image")
-    made.add_argument("--losses", type=lambda text: [float(x) for x in text.split(",")], default=[2.0, 5.0, 10.0, 20.0])
+    made.add_argument("--losses", type=_numbers, default=[2.0, 5.0, 10.0, 20.0])
+    made.add_argument(
+        "--limits", type=_numbers, default=[], help="their TTFT limits, known from an earlier run's probes"
+    )
     made.add_argument("--questions", type=int, help="held-out questions or windows (default: 2000; all)")
     made.add_argument("--samples", type=int, default=160, help="calibration samples of the search (default: 160)")
     made.add_argument("--trials", type=int, default=40, help="trials of each search (default: 40)")
@@ -230,6 +235,10 @@ def _options() -> argparse.Namespace:
     made.add_argument("--profile", help="device profile (default: calibrate this machine)")
     made.add_argument("--cache", type=Path, help="keep finished steps in this file, and go on from it")
     return made.parse_args()
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in text.split(",")]
 
 
 def _data(rival: Rival) -> dict[str, Any]:

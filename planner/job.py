@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..ir.budget import Budget
 from ..ir.plan import Plan
 from . import unmet
 from .fidelity.batches import batches
 from .fidelity.decoding import on_device, pad_token
-from .fidelity.fidelity import Fidelity, ahead
+from .fidelity.fidelity import Fidelity, FloatArray, ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
 from .search.decision import NOTHING, Decision
@@ -128,10 +130,13 @@ class Job:
         judge = self.deciding
         if self.floor is not None:
             return self._least_latency(search, judge, self.floor)
-        ranked = search.ranked()
-        decisions = finalists(ranked) or [NOTHING]
-        searched = {item.solution.decision: item.value for item in reversed(ranked)}
-        return best_choice(self._judged([self.solver.solve(d) for d in decisions], judge), searched)
+        solutions = [self.solver.solve(decision) for decision in finalists(search.ranked()) or [NOTHING]]
+        return best_choice(self._judged(solutions, judge), self._searched(search, solutions))
+
+    def _searched(self, search: Search, solutions: Sequence[Solution]) -> dict[Decision, FloatArray]:
+        """The value of each solution on each of the search's samples, which its judge remembers."""
+        values = ((s.decision, search.judge.judge(Plan.of(*s.placements))) for s in solutions)
+        return {decision: value.per_sample for decision, value in values if value is not None}
 
     def settle_for(self, closest: Solution) -> Choice:
         """The nearest plan, timed and judged like any other."""
@@ -214,27 +219,26 @@ class Job:
             self.progress(what, done, total)
 
 
-def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, float] | None = None) -> Choice:
-    """The choice of highest value; two passes must beat the best single one on both sets of samples, or that is taken.
+def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, FloatArray] | None = None) -> Choice:
+    """The choice of highest value; two passes must beat the best single one beyond noise, or that one is taken.
 
     Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member.
 
     Args:
-        searched: what the search measured of decisions on its own samples. Where it does not know one, two passes must
-            be ahead beyond noise.
+        searched: by decision, its value on each of the search's samples, which count as well where both are known.
     """
     best = max(choices, key=_rank)
     single = max((c for c in choices if c.solution.decision.is_single), key=_rank, default=None)
-    if single is None or best.solution.decision.is_single or _confirmed(best, single, searched or {}):
+    if single is None or best.solution.decision.is_single or _ahead(best, single, searched or {}):
         return best
     return single
 
 
-def _confirmed(best: Choice, single: Choice, searched: Mapping[Decision, float]) -> bool:
-    """Whether the search, too, found `best` better than `single`; else whether it is so beyond noise."""
+def _ahead(best: Choice, single: Choice, searched: Mapping[Decision, FloatArray]) -> bool:
+    """Whether `best` is better beyond noise on held-out samples, or on these and the search's together."""
     first, second = (searched.get(choice.solution.decision) for choice in (best, single))
-    both = first is not None and second is not None and first > second
-    return both or ahead(best.fidelity, single.fidelity)
+    alone = best.fidelity.per_sample - single.fidelity.per_sample
+    return ahead(alone) or (first is not None and second is not None and ahead(np.append(first - second, alone)))
 
 
 def _rank(choice: Choice) -> tuple[float, float]:

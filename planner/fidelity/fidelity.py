@@ -169,10 +169,9 @@ def bootstrap_mean(values: FloatArray, weights: FloatArray, *, seed: int = 0) ->
     return float(low), float(high)
 
 
-def ahead(first: Fidelity, second: Fidelity) -> bool:
-    """Whether `first` is better than `second` beyond the 95 % interval of their difference, paired by sample."""
-    gain = first.per_sample - second.per_sample
-    low, _ = bootstrap_mean(gain, np.ones_like(gain))
+def ahead(gains: FloatArray) -> bool:
+    """Whether the mean of `gains` (samples,), paired by sample, is above zero beyond its 95 % interval."""
+    low, _ = bootstrap_mean(gains, np.ones_like(gains))
     return low > 0
 
 
