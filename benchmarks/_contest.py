@@ -71,7 +71,7 @@ def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
 def _decided(solver: Solver, deciding: Judge, decisions: Sequence[Decision]) -> list[Decision]:
     """Decisions by their value on the deciding samples, best first."""
     judged = ((deciding.judge(Plan.of(*solver.solve(each).placements)), each) for each in decisions)
-    values = {each: 0.0 if found is None else found.value for found, each in judged}
+    values = {each: 0.0 if found is None else found.score for found, each in judged}
     return sorted(values, key=lambda each: -values[each])
 
 

@@ -213,7 +213,7 @@ def _bench(options: argparse.Namespace) -> Bench:
         task=task,
         profile=profile,
         trials=14 if quick else options.trials,
-        rounds=5 if quick else 11,
+        rounds=5 if quick else 31,
         place=options.cache,
         passes=task.few if quick else None,
         done=done,

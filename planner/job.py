@@ -122,7 +122,7 @@ class Job:
         return self.judge_of(self.decisive)
 
     def decide(self, search: Search) -> Choice:
-        """The finalist of best value on held-out samples that holds the budgets; with a floor, the fastest above it.
+        """The finalist of best score on held-out samples that holds the budgets; with a floor, the fastest above it.
 
         Raises:
             BudgetNotMet: none does when measured, and the nearest will not do.
@@ -220,7 +220,7 @@ class Job:
 
 
 def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, FloatArray] | None = None) -> Choice:
-    """The choice of highest value; two passes must beat the best single one beyond noise, or that one is taken.
+    """The choice of highest score; two passes must beat the best single one beyond noise, or that one is taken.
 
     Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member.
 
@@ -242,4 +242,4 @@ def _ahead(best: Choice, single: Choice, searched: Mapping[Decision, FloatArray]
 
 
 def _rank(choice: Choice) -> tuple[float, float]:
-    return choice.fidelity.value, -choice.solution.prediction.ttft_ms
+    return choice.fidelity.score, -choice.solution.prediction.ttft_ms

@@ -21,6 +21,9 @@ SLACK = 0.07
 """A finalist that stays further than this below its limit is loosened: it could keep more."""
 
 _CORRECTIONS = 4
+_ROUNDS, _PREFILLS_MS = (11, 41), 2000.0
+"""Least and most rounds of one timing; between them so many that the uncompressed prefills take about two seconds."""
+
 _PLAIN = "plain"
 _DECODED = ("tpot", "latency", "throughput")
 
@@ -53,18 +56,14 @@ class Finalist:
         return self.excess <= 0
 
 
-def finalists(ranked: Sequence[Evaluated], *, best: int = 3, singles: int = 2) -> list[Decision]:
+def finalists(ranked: Sequence[Evaluated], *, best: int = 3, singles: int = 3) -> list[Decision]:
     """The best decisions, no two with the same passes at like sites, and the best single passes beside them."""
-    chosen: list[Decision] = []
-    for wanted, pool in ((best, ranked), (singles, [e for e in ranked if e.solution.decision.is_single])):
-        kinds: set[tuple[tuple[str, str], ...]] = set()
-        for item in pool:
-            decision = item.solution.decision
-            kind = tuple((step.method, step.kind) for step in decision.steps)
-            if kind not in kinds and len(kinds) < wanted:
-                kinds.add(kind)
-                chosen.append(decision)
-    return list(dict.fromkeys(chosen))
+    kinds: dict[tuple[tuple[str, str], ...], Decision] = {}
+    for item in ranked:
+        decision = item.solution.decision
+        kinds.setdefault(tuple((step.method, step.kind) for step in decision.steps), decision)
+    alone = [item.solution.decision for item in ranked if item.solution.decision.is_single]
+    return list(dict.fromkeys([*list(kinds.values())[:best], *alone[:singles]]))
 
 
 def settle(
@@ -73,14 +72,18 @@ def settle(
     model: Any,
     inputs: Mapping[str, Any],
     *,
-    rounds: int = 11,
+    rounds: int | None = None,
     slack: float = SLACK,
 ) -> list[Finalist]:
     """Time all candidates and the uncompressed model, interleaved; re-solve those that miss or waste their budget.
 
     A candidate past its limit, or more than `slack` below it, is solved again with measured / predicted as the
     correction, a few times. Of its timed versions that hold, the one nearest to the solver's margin is kept.
+
+    Args:
+        rounds: by default more for models that take little time, whose noise is relatively larger.
     """
+    rounds = rounds or _rounds(solver)
     best: dict[Decision, Finalist] = {}
     open_solutions = list(candidates)
     for _ in range(_CORRECTIONS):
@@ -111,6 +114,11 @@ def excess(budget: Budget, timing: Timing, workload: Workload) -> float | None:
     relative = ratio(timing.plan, timing.plain).median if budget.figure == "ttft" else value / base
     found = relative if budget.relative else value
     return budget.limit / found - 1 if budget.at_least else found / budget.limit - 1
+
+
+def _rounds(solver: Solver) -> int:
+    least, most = _ROUNDS
+    return min(most, max(least, round(_PREFILLS_MS / solver.baseline.ttft_ms)))
 
 
 def _timed(

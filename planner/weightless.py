@@ -126,7 +126,7 @@ def _ranked(solver: Solver, judge: PriorJudge, floor: float | None, progress: Pr
         solution = _solved(solver, decision, judge, floor)
         value = None if solution is None else judge.judge(Plan.of(*solution.placements))
         if solution is not None and value is not None:
-            found.append(Evaluated(solution, value.value))
+            found.append(Evaluated(solution, value.value, value.score))
         if progress:
             progress("search", done, len(decisions))
     return sorted(found, key=lambda item: _rank(item, floor))

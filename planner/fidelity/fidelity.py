@@ -46,6 +46,15 @@ class Fidelity:
     per_sample: FloatArray
     kind: str = "measured"
 
+    @property
+    def score(self) -> float:
+        """What plans are ranked by: the mean of `per_sample`, or a prior's value.
+
+        A divergence has no upper limit, so a few answers can decide `value`; of one sample's fidelity none can. On the
+        testbeds accuracy follows it more closely.
+        """
+        return self.value if self.kind == "prior" else float(self.per_sample.mean())
+
 
 @dataclass(frozen=True)
 class ReferenceBatch:

@@ -16,7 +16,7 @@ from .surrogate import Curve, Point, Surrogate
 
 Progress = Callable[[str, int, int], None]
 Profile = dict[str, list[list[float]]]
-"""By step in words: [fraction asked for, fraction that remained, value] of each measurement."""
+"""By step in words: [fraction asked for, fraction that remained, score] of each measurement."""
 
 _USUAL_REMAINING = 0.3
 _LEAST_GAIN = 0.002
@@ -132,7 +132,7 @@ def _measure(solver: Solver, judge: Judge, step: Step, dropped: int, profile: Pr
         return
     solution = solver.solution(Decision.of(step), dropped)
     found = look(judge, Plan.of(*solution.placements))
-    known.append([wanted, _left(solver, solution), 0.0 if found is None else found.value])
+    known.append([wanted, _left(solver, solution), 0.0 if found is None else found.score])
 
 
 def _near(known: Sequence[list[float]], wanted: float) -> list[list[float]]:

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ...common.errors import BadInput
 from ...ir.plan import Plan
-from ..fidelity.fidelity import Fidelity
+from ..fidelity.fidelity import Fidelity, bootstrap_mean
 from ..fidelity.judge import GiveUp, Judge
-from ..studies.study import KEY, TTFT, VALUE, VIOLATION, WARM, enqueue, finished, quiet, sampler
+from ..studies.study import KEY, SCORE, TTFT, VALUE, VIOLATION, WARM, enqueue, finished, quiet, sampler
 from ..studies.workers import beating, requeue, turn
 from .decision import Decision
 from .front import FrontPoint, pareto
@@ -31,10 +33,11 @@ _SAFE_RANK = 3
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A solved decision and its measured value (fidelity, or a task's metric)."""
+    """A solved decision, its measured value (fidelity, or a task's metric), and the score that it is ranked by."""
 
     solution: Solution
     value: float
+    score: float
 
 
 class Search:
@@ -70,7 +73,7 @@ class Search:
         self.kind = kind
         self.progress = progress
         self.start = WarmStart(solver, judge, study, sensitivity=sensitivity, progress=progress)
-        self._values: dict[str, float] = {}
+        self._known: dict[str, tuple[float, float]] = {}
 
     def run(self, trials: int, *, warm: bool = True) -> list[Evaluated]:
         """Trials until `trials` have ended, those of earlier runs of the study included; best first.
@@ -84,7 +87,7 @@ class Search:
             while (done := turn(self.study, trials)) is not None:
                 self._recall()
                 if warm and self.start.due(done):
-                    self._queue(self.start.proposals((item.solution, item.value) for item in self.ranked()))
+                    self._queue(self.start.proposals((item.solution, item.score) for item in self.ranked()))
                 self._trial(done)
                 if self.progress:
                     self.progress("search", done + 1, trials)
@@ -112,7 +115,7 @@ class Search:
             attributes = trial.user_attrs
             if trial.state.name == "COMPLETE" and attributes.get(VIOLATION, 1.0) <= 0:
                 solution = self.solver.solution(Decision.from_data(attributes[_DECISION]), attributes[_DROPPED])
-                found.setdefault(attributes[KEY], Evaluated(solution, attributes[VALUE]))
+                found.setdefault(attributes[KEY], Evaluated(solution, attributes[VALUE], attributes[SCORE]))
         return sorted(found.values(), key=self._rank)
 
     def front(self) -> tuple[FrontPoint, ...]:
@@ -128,11 +131,11 @@ class Search:
     @property
     def evaluated(self) -> int:
         """Different plans that were measured on all samples."""
-        return len(self._values)
+        return len(self._known)
 
     def _rank(self, item: Evaluated) -> tuple[float, float]:
         ttft = item.solution.prediction.ttft_ms
-        return (-item.value, ttft) if self.floor is None else (ttft, -item.value)
+        return (-item.score, ttft) if self.floor is None else (ttft, -item.score)
 
     @property
     def _free(self) -> bool:
@@ -156,22 +159,24 @@ class Search:
             self.study.tell(trial, values if len(self.study.directions) > 1 else values[0])
 
     def _objectives(self, trial: optuna.Trial) -> tuple[float, float] | None:
-        """The value to maximise and the TTFT to minimise; None where the trial is given up after a look."""
+        """The score to maximise and the TTFT to minimise; None where the trial is given up after a look."""
         solution = self._proposed(trial)
         if solution is None or not solution.feasible:
             trial.set_user_attr(VIOLATION, 1.0 if solution is None else solution.violation)
             return (0.0 if self.floor is None else -10.0), 1.0
         ttft = self._note(trial, solution)
         try:
-            value = self._value(trial, solution)
+            found = self._measured(trial, solution)
         except BadInput as refusal:  # the model cannot take these passes together
             trial.set_user_attr(_REFUSED, str(refusal))
             return (0.0 if self.floor is None else -10.0), 1.0
-        if value is None:
+        if found is None:
             return None
+        value, score = found
         trial.set_user_attr(VALUE, value)
+        trial.set_user_attr(SCORE, score)
         trial.set_user_attr(VIOLATION, solution.violation if self.floor is None else self.floor - value)
-        return (value if self.floor is None else -ttft), ttft
+        return (score if self.floor is None else -ttft), ttft
 
     def _proposed(self, trial: optuna.Trial) -> Solution | None:
         """The trial's decision, solved; None where a rule forbids it or nothing reaches the budgets."""
@@ -197,29 +202,30 @@ class Search:
         trial.set_user_attr(_DROPPED, solution.dropped)
         return ttft
 
-    def _value(self, trial: optuna.Trial, solution: Solution) -> float | None:
-        """Measured on all samples, or known from the same placements; None where a look at some is hopeless."""
+    def _measured(self, trial: optuna.Trial, solution: Solution) -> tuple[float, float] | None:
+        """(value, score) on all samples, or known from the same placements; None where a look at some is hopeless."""
         key = _key(solution)
-        if key not in self._values:
+        if key not in self._known:
             give_up = None if self._free else self._giving_up(trial)
             found = self.judge.judge(Plan.of(*solution.placements), give_up=give_up)
             if found is None:
                 return None
-            self._values[key] = found.value
-        return self._values[key]
+            self._known[key] = found.value, found.score
+        return self._known[key]
 
     def _giving_up(self, trial: optuna.Trial) -> GiveUp:
         """Whether a look is clearly worse than those of several trials before; queued trials always go on."""
         complete = [t.user_attrs for t in self.study.get_trials(deepcopy=False) if t.state.name == "COMPLETE"]
         earlier = [attributes[_LOOKS] for attributes in complete if _LOOKS in attributes]
-        warm, values = bool(trial.user_attrs.get(WARM)), list[float]()
+        warm, scores = bool(trial.user_attrs.get(WARM)), list[float]()
 
         def give_up(seen: Fidelity) -> bool:
-            values.append(seen.value)
-            trial.set_user_attr(_LOOKS, values)
-            trial.report(seen.value, step=len(values))
-            alike = [looks[len(values) - 1] for looks in earlier if len(looks) >= len(values)]
-            return not warm and sum(value > seen.interval[1] for value in alike) >= _SAFE_RANK
+            scores.append(seen.score)
+            trial.set_user_attr(_LOOKS, scores)
+            trial.report(seen.score, step=len(scores))
+            alike = [looks[len(scores) - 1] for looks in earlier if len(looks) >= len(scores)]
+            _, high = bootstrap_mean(seen.per_sample, np.ones_like(seen.per_sample))
+            return not warm and sum(score > high for score in alike) >= _SAFE_RANK
 
         return give_up
 
@@ -230,8 +236,8 @@ class Search:
     def _recall(self) -> None:
         """Values that earlier runs of the study measured."""
         for trial in self.study.get_trials(deepcopy=False):
-            if VALUE in trial.user_attrs:
-                self._values[trial.user_attrs[KEY]] = trial.user_attrs[VALUE]
+            if SCORE in trial.user_attrs:
+                self._known[trial.user_attrs[KEY]] = trial.user_attrs[VALUE], trial.user_attrs[SCORE]
 
 
 def _key(solution: Solution) -> str:

@@ -33,7 +33,7 @@ def shortlisted(solver: Solver, judge: Judge, screen: Screen, *, progress: Progr
     values: dict[Step, float] = {}
     for number, step in enumerate(listed):
         found = look(judge, Plan.of(*solver.solve(Decision.of(step)).placements), looks=2)
-        values[step] = 0.0 if found is None else found.value
+        values[step] = 0.0 if found is None else found.score
         if progress:
             progress("shortlist", number + 1, len(listed))
     ranked = sorted(listed, key=lambda step: -values[step])

@@ -23,6 +23,9 @@ KEY = "key"
 VALUE = "value"
 """User attribute of a measured trial: fidelity, or a task's metric."""
 
+SCORE = "score"
+"""User attribute of a measured trial: what it is ranked by, see `Fidelity.score`."""
+
 VIOLATION = "violation"
 """User attribute of a trial: how far past the constraint it is; held when <= 0."""
 

@@ -102,4 +102,4 @@ def test_the_final_has_the_best_and_the_best_singles(make_search: Callable[..., 
         SimpleNamespace(solution=SimpleNamespace(decision=decision))
         for decision in (pair, near, Decision.of(second), Decision.of(later), Decision.of(first))
     ]
-    assert finalists(ranked) == [pair, Decision.of(second), Decision.of(first)]
+    assert finalists(ranked) == [pair, Decision.of(second), Decision.of(first), Decision.of(later)]
