@@ -114,6 +114,27 @@ def _merging(sizes: Sizes, features: torch.Tensor) -> Iterator[Pair]:
     yield pair("density_peaks", "density_peaks", features, neighbours=5)
     yield pair("matched_pairs", "matched_pairs", features, count=tokens - tokens // 4)
     yield from _comparing(features)
+    yield from _collecting(sizes, features)
+
+
+def _collecting(sizes: Sizes, features: torch.Tensor) -> Iterator[Pair]:
+    """Tokens that collect others, by the first 64 channels as keys and the first channel as a score."""
+    kept, keys, scores = sizes.kept, features[..., :64], features[..., 0].float()
+    index = torch.arange(kept, device=features.device)[None]
+    place = torch.arange(sizes.tokens, device=features.device)[None]
+    joined, place = place % kept, place.where(place < kept, -1)
+    yield pair("strided_choice", "strided_choice", scores, best=kept, strided=1)
+    yield pair("anchor_joining", "join_anchors", keys, index[:, ::4], place)
+    yield pair("anchored_mean", "anchored_mean", features, index, joined)
+    given = (keys, scores, index, index[:, -1:], joined)
+    yield pair("neighbour_weights", "neighbour_weights", *given, neighbours=min(32, sizes.tokens - 1))
+    weight = torch.ones(1, kept, sizes.tokens, device=features.device)
+    yield pair("mixing", "mix_tokens", weight, features, moved=_bytes(weight, features, features[:, :kept]))
+    yield pair("key_pivots", "unlike_key_pivots", keys, features, count=kept, own=4)
+    yield pair("prompt_subset", "prompt_subset", features, features[:, :8], count=kept, loops=True)
+    places = sizes.tokens // 4 * 4
+    clip = {"count": min(kept, places), "frames": 4, "threshold": 0.5}
+    yield pair("merged_runs", "merged_runs", scores[:, :places], scores[:, :places], **clip)
 
 
 def _comparing(features: torch.Tensor) -> Iterator[Pair]:

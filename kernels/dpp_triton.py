@@ -20,6 +20,7 @@ def grow_determinant(
     tokens: tl.tensor,
     count: tl.tensor,
     spent_share: tl.tensor,
+    SORTED: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """Choose `count` tokens of row `program_id(0)`; `factor` (B, K, N) float32 is room to work in."""
@@ -35,7 +36,8 @@ def grow_determinant(
     for step in range(count):
         left = tl.where((left > spent) | (left == float("-inf")), left, 0.0)
         chosen = first_largest(left, columns)
-        tl.store(order + batch * count + step, chosen.to(tl.int64))
+        if not SORTED:
+            tl.store(order + batch * count + step, chosen.to(tl.int64))
         scale = tl.max(left, axis=0)
         explained = tl.zeros((BLOCK,), tl.float32)
         for earlier in range(step):
@@ -48,16 +50,21 @@ def grow_determinant(
         # The next step reads, at one column, what other threads have just written.
         tl.debug_barrier()
         left = tl.where(columns == chosen, float("-inf"), left - found * found)
+    if SORTED:
+        kept = inside & (left == float("-inf"))
+        place = tl.cumsum(kept.to(tl.int32), axis=0) - 1
+        tl.store(order + batch * count + place, columns.to(tl.int64), mask=kept)
 
 
 @on_own_device
-def dpp_greedy_triton(kernel: torch.Tensor, count: int) -> torch.Tensor:
-    """`dpp_greedy` on a GPU; at most LONGEST_ROW tokens."""
+def dpp_greedy_triton(kernel: torch.Tensor, count: int, *, in_order: bool = False) -> torch.Tensor:
+    """`dpp_greedy` on a GPU; at most LONGEST_ROW tokens. With `in_order` in order of position, not of selection."""
     batch, tokens, _ = kernel.shape
     order = torch.empty(batch, count, dtype=torch.int64, device=kernel.device)
     factor = torch.empty(batch, count, tokens, dtype=torch.float32, device=kernel.device)
     grow_determinant[(batch,)](
         *(kernel.contiguous(), factor, order, tokens, count, SPENT),
+        SORTED=in_order,
         BLOCK=triton.next_power_of_2(tokens),
         **tuned("grow_determinant", kernel.device, size=tokens),
     )

@@ -14,7 +14,7 @@ MOST_PIVOTS = 64
 
 
 def least_similar(
-    features: torch.Tensor, pivots: torch.Tensor, *, count: int, taken: torch.Tensor | None = None
+    features: torch.Tensor, pivots: torch.Tensor, *, count: int, taken: torch.Tensor | None = None, kept: int = 0
 ) -> torch.Tensor:
     """Let every pivot in turn take its share of `count` tokens: those not yet taken whose cosine to it is lowest.
 
@@ -25,9 +25,10 @@ def least_similar(
         features: (B, N, D) floating. pivots: (B, P, D) of the same dtype, tokens of the row or others.
         count: K, at most the number of tokens that are free.
         taken: (B, N) bool, tokens that may not be taken, such as pivots that are kept anyway; None is none.
+        kept: how many of a row `taken` has, where these are to be among the result; else 0.
 
     Returns:
-        (B, K) int64, sorted by position. O(P N D + P N log N) time, O(P N) memory: only P rows of cosines, never
+        (B, K + kept) int64, sorted by position. O(P N D + P N log N) time, O(P N) memory: only P rows of cosines, never
         N x N; two launches on a GPU, of at most MOST_PIVOTS pivots.
 
     Example:
@@ -40,12 +41,12 @@ def least_similar(
     if fits and count and runs_on_gpu(features, pivots, taken):
         from .pivot_triton import least_similar_triton
 
-        return least_similar_triton(features, pivots, count=count, taken=taken)
-    return least_similar_torch(features, pivots, count=count, taken=taken)
+        return least_similar_triton(features, pivots, count=count, taken=taken, kept=kept)
+    return least_similar_torch(features, pivots, count=count, taken=taken, kept=kept)
 
 
 def least_similar_torch(
-    features: torch.Tensor, pivots: torch.Tensor, *, count: int, taken: torch.Tensor | None = None
+    features: torch.Tensor, pivots: torch.Tensor, *, count: int, taken: torch.Tensor | None = None, kept: int = 0
 ) -> torch.Tensor:
     """`least_similar` in torch: one stable sort for each pivot."""
     import torch
@@ -61,4 +62,5 @@ def least_similar_torch(
     for pivot in range(pivots.shape[1]):
         order = cosines[:, pivot].masked_fill(gone, 3.0).argsort(dim=-1, stable=True)
         gone.scatter_(1, order[:, : share + (pivot < more)], True)
-    return (gone ^ free).byte().argsort(dim=-1, descending=True, stable=True)[:, :count]
+    chosen = gone if kept else gone ^ free
+    return chosen.byte().argsort(dim=-1, descending=True, stable=True)[:, : count + kept]

@@ -54,6 +54,7 @@ def take_in_turn(
     pivot_count: tl.tensor,
     count: tl.tensor,
     HAS_TAKEN: tl.constexpr,
+    KEPT: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
     """Let the pivots of row `program_id(0)` choose one after the other; write the sorted choice."""
@@ -64,6 +65,8 @@ def take_in_turn(
     if HAS_TAKEN:
         free = free & (tl.load(taken + row * tokens + columns, mask=inside, other=1) == 0)
     chosen = columns < 0
+    if KEPT > 0:
+        chosen = inside & (free == 0)
     for pivot in range(pivot_count):
         found = tl.load(cosines + (row * pivot_count + pivot) * tokens + columns, mask=inside, other=0.0)
         share = count // pivot_count + (pivot < count % pivot_count).to(tl.int32)
@@ -71,14 +74,14 @@ def take_in_turn(
         chosen = chosen | picked
         free = free & (picked == 0)
     place = tl.cumsum(chosen.to(tl.int32), axis=0) - 1
-    tl.store(index + row * count + place, columns.to(tl.int64), mask=chosen)
+    tl.store(index + row * (count + KEPT) + place, columns.to(tl.int64), mask=chosen)
 
 
 @on_own_device
 def least_similar_triton(
-    features: torch.Tensor, pivots: torch.Tensor, *, count: int, taken: torch.Tensor | None = None
+    features: torch.Tensor, pivots: torch.Tensor, *, count: int, taken: torch.Tensor | None = None, kept: int = 0
 ) -> torch.Tensor:
-    """`least_similar` on a GPU; at most LONGEST_ROW tokens, `count` at least 1."""
+    """`least_similar` on a GPU; at most LONGEST_ROW tokens, `count` and `kept` at least 1 together."""
     batch, tokens, width = features.shape
     pivot_count = pivots.shape[1]
     features, pivots = (part if part.stride(-1) == 1 else part.contiguous() for part in (features, pivots))
@@ -90,11 +93,12 @@ def least_similar_triton(
         CHANNELS=channels_at_once(features),
         **options,
     )
-    index = torch.empty(batch, count, dtype=torch.int64, device=features.device)
+    index = torch.empty(batch, count + kept, dtype=torch.int64, device=features.device)
     gone = None if taken is None else taken.to(torch.int8).contiguous()
     take_in_turn[(batch,)](
         *(cosines, gone, index, tokens, pivot_count, count),
         HAS_TAKEN=taken is not None,
+        KEPT=kept,
         BLOCK=triton.next_power_of_2(tokens),
         **tuned("take_in_turn", features.device, size=tokens),
     )

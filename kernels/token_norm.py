@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     import torch
 
 
-def token_norm(features: torch.Tensor, *, negated: bool = False) -> torch.Tensor:
-    """L2 norm of each token in float32; with `negated` its negative, by which the shortest rank first.
+def token_norm(features: torch.Tensor, *, negated: bool = False, order: int = 2) -> torch.Tensor:
+    """Norm of each token in float32; with `negated` its negative, by which the shortest rank first.
 
     NaN or infinity in a token is in its norm.
 
     Args:
-        features: (B, N, D) floating.
+        features: (B, N, D) floating. order: 1 sums magnitudes, 2 is the root of the sum of squares.
 
     Returns:
         (B, N) float32. O(N D) time; one launch on a GPU.
@@ -29,11 +29,11 @@ def token_norm(features: torch.Tensor, *, negated: bool = False) -> torch.Tensor
     if runs_on_gpu(features):
         from .token_norm_triton import token_norm_triton
 
-        return token_norm_triton(features, negated=negated)
-    return token_norm_torch(features, negated=negated)
+        return token_norm_triton(features, negated=negated, order=order)
+    return token_norm_torch(features, negated=negated, order=order)
 
 
-def token_norm_torch(features: torch.Tensor, *, negated: bool = False) -> torch.Tensor:
+def token_norm_torch(features: torch.Tensor, *, negated: bool = False, order: int = 2) -> torch.Tensor:
     """`token_norm` in torch."""
-    norm: torch.Tensor = features.float().norm(dim=-1)
+    norm: torch.Tensor = features.float().norm(p=order, dim=-1)
     return -norm if negated else norm

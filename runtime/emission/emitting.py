@@ -113,13 +113,15 @@ def _record(site: EmittedSite, dtype: str) -> SiteRecord:
         launches=None if chain is None else {"select": chain.select_launches, "compact": chain.launches},
         merges=chain is not None and chain.merges,
         groups=chain is not None and chain.group is not None,
+        combines=chain is not None and chain.combine is not None,
         signals=[_signal_record(signal, site, dtype) for signal in signals],
     )
 
 
 def _signal_record(signal: Signal, site: EmittedSite, dtype: str) -> SignalRecord:
-    behind = {"row": [], "keys": list(site.heads), "states": [site.width]}[signal.kind]
-    shape = [site.before.count, *behind]
+    of_text, kind = signal.kind.startswith("text_"), signal.kind.removeprefix("text_")
+    behind = {"row": [], "keys": list(site.heads), "states": [site.width]}[kind]
+    shape = [site.texts if of_text else site.before.count, *behind]
     return SignalRecord(name=signal.name, shape=shape, dtype="float32" if signal.kind == "row" else dtype)
 
 

@@ -113,7 +113,7 @@ class EmittedPass(Pass):
         self.served += 1
         signals = [tokens.signal(need) for need in self.method.needs(tokens.layout)]
         if site.groups:
-            return Compression(*getattr(self.module, f"group_{site.number}")(tokens.features, *signals))
+            return self._grouped(site, getattr(self.module, f"group_{site.number}")(tokens.features, *signals))
         if site.merges:
             return self._pooled(site, tokens, target)
         return Compression(getattr(self.module, f"select_{site.number}")(tokens.features, *signals))
@@ -125,6 +125,13 @@ class EmittedPass(Pass):
         if site.prefix not in (None, tokens.layout.prefix) or (site.merges and tokens.sizes is not None):
             return False
         return shapes == emitted and tokens.features.dtype == self.dtype and tokens.seed == 0
+
+    def _grouped(self, site: SiteRecord, parts: tuple[torch.Tensor, ...]) -> Compression:
+        """The emitted groups, and what makes of them what goes on."""
+        if not site.combines:
+            return Compression(*parts)
+        combine = getattr(self.module, f"combine_{site.number}")
+        return Compression(parts[0], parts[1], combine=lambda features: combine(features, *parts))
 
     def _pooled(self, site: SiteRecord, tokens: Tokens, target: Layout) -> Compression:
         """The pass's own groups, whose means the emitted kernel takes."""

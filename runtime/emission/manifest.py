@@ -39,7 +39,8 @@ class SiteRecord(Record):
     `grid` is that of the tokens that arrive; inside an encoder they are units of its stream, and `prefix` is how many
     tokens stand before them. `launches`: of `select_N` and `compact_N` on a GPU. `merges`: what goes on
     are means of groups, which `compact_N` gives. `groups`: the module has `group_N`
-    too, since they form by content. `signals`: what both take after the features.
+    too, since they form by content; `combines`: and `combine_N`, since what goes on is something else than their means.
+    `signals`: what `select_N`, `group_N` and `compact_N` take after the features.
     """
 
     number: int
@@ -56,6 +57,7 @@ class SiteRecord(Record):
     launches: dict[str, int] | None = None
     merges: bool = False
     groups: bool = False
+    combines: bool = False
     signals: list[SignalRecord] = pydantic.Field(default_factory=list)
 
 

@@ -109,7 +109,7 @@ def _title(site: EmittedSite) -> str:
 
 
 def _site_functions(site: EmittedSite, chain: Chain) -> list[str]:
-    """`select_N` and `compact_N`; before them `group_N` where groups form by content."""
+    """`select_N` and `compact_N`; before them `group_N` and `combine_N` where groups form by content."""
     names = [signal.name for signal in chain.signals]
     handed = "".join(f", {name}" for name in names)
     arguments = "".join(["features: torch.Tensor", *(f", {name}: torch.Tensor" for name in names)])
@@ -121,22 +121,28 @@ def _site_functions(site: EmittedSite, chain: Chain) -> list[str]:
     made = [] if chain.constant is None else [f"INDEX_{site.number} = {chain.constant!r}"]
     made += [f"{name.upper()}_{site.number} = {values!r}" for name, values in chain.tables]
     start += [f"    {name} = table({name.upper()}_{site.number}, features.device)" for name, _ in chain.tables]
-    grouped = [] if chain.group is None else [f"    index, assign = group_{site.number}(features{handed})"]
+    parts = ", ".join(chain.parts)
+    grouped = [] if chain.group is None else [f"    {parts} = group_{site.number}(features{handed})"]
+    taken = "".join(["features: torch.Tensor", *(f", {part}: torch.Tensor" for part in chain.parts)])
+    tensors = f"tuple[{', '.join(['torch.Tensor'] * len(chain.parts))}]"
     for name, given, result, launches, lines, what in (
-        ("group", arguments, "tuple[torch.Tensor, torch.Tensor]", chain.select_launches, [], chain.group),
-        ("select", arguments, "torch.Tensor", chain.select_launches, [], chain.select),
-        ("compact", f"{arguments}, *, {extras}", "Compacted", chain.launches, grouped, chain.compact),
+        ("group", arguments, tensors, chain.launches - 1, start, chain.group),
+        ("combine", taken, "torch.Tensor", 1, [], chain.combine),
+        ("select", arguments, "torch.Tensor", chain.select_launches, start, chain.select),
+        ("compact", f"{arguments}, *, {extras}", "Compacted", chain.launches, [*start, *grouped], chain.compact),
     ):
         if what is not None:
             summary = f'    """{_title(site)}; launches on a GPU: {launches}."""'
-            head = [f"def {name}_{site.number}({given}) -> {result}:", summary, *start, *lines]
-            made.append("\n".join([*head, *_ways(what, handed, site.number)]))
+            head = [f"def {name}_{site.number}({given}) -> {result}:", summary, *lines]
+            body = (*(chain.steps if name == "group" else ()), f"return {what}")
+            made.append("\n".join([*head, *_ways(body, "" if name == "combine" else handed, site.number)]))
     return made
 
 
-def _ways(expression: str, signals: str, number: int) -> list[str]:
-    """The expression, on Triton and in torch where it asks for a way."""
-    triton, torch = (expression.format(way=way, number=number) for way in ("triton", "torch"))
+def _ways(lines: tuple[str, ...], signals: str, number: int) -> list[str]:
+    """The lines of a body, on Triton and in torch where they ask for a way."""
+    triton, torch = ([line.format(way=way, number=number) for line in lines] for way in ("triton", "torch"))
     if triton == torch:
-        return [f"    return {torch}"]
-    return [f"    if runs_on_triton(features{signals}):", f"        return {triton}", f"    return {torch}"]
+        return [f"    {line}" for line in torch]
+    chosen = [f"    if runs_on_triton(features{signals}):", *(f"        {line}" for line in triton)]
+    return [*chosen, *(f"    {line}" for line in torch)]

@@ -11,6 +11,7 @@ from ...ir.layout import Layout
 from ...ir.placement import Placement
 from ...ir.placing import patches_per_unit
 from ...ir.plan import Plan
+from ...ir.signal import Need
 from ...ir.site import Site
 from ...passes import Pass, create
 from ...passes.cache_base import CachePass
@@ -28,7 +29,8 @@ class EmittedSite:
         before, after: layouts of one medium; inside an encoder those of what it takes at once, such as one tile, in
             units of its stream. width: channels D. media: how many the plan's request has of them.
         chain: None where it runs from the library, for `reason`.
-        heads: how many key heads the last attention before it has, and the channels of each.
+        heads: how many key heads the attention has whose keys it reads, and the channels of each. texts: how many text
+            tokens a medium of the plan's request has; the functions take any number.
     """
 
     number: int
@@ -41,6 +43,7 @@ class EmittedSite:
     chain: Chain | None
     reason: str | None
     heads: tuple[int, int] = (1, 1)
+    texts: int = 1
 
     @property
     def in_encoder(self) -> bool:
@@ -76,11 +79,12 @@ def _behind_encoder(
     method, kind = create(placement.method, placement.params), Site.parse(placement.site).kind
     chain, reason = _chain(method, before, after)
     if isinstance(method, CachePass):
-        chain, reason = None, "what its layers keep of which sequence is known only in the call"
+        chain, reason = None, why_not(method, before, after)
     elif kind == "input":
         chain, reason = None, f"it acts at {placement.site}, on the input and not on tokens"
     sizes = (graph.decoder.width, max(1, graph.media(modality)))
-    return EmittedSite(number, placement, modality, before, after, *sizes, chain, reason)
+    heads, texts = _heads_read(graph, method.needs(before), modality), max(1, graph.workload.text_tokens)
+    return EmittedSite(number, placement, modality, before, after, *sizes, chain, reason, heads, texts)
 
 
 def _in_encoder(
@@ -114,6 +118,18 @@ def _prefix(graph: Graph, modality: str) -> int:
     encoder = graph.stage(f"{modality}.encoder")
     units = graph.layouts[modality].count * max(1, graph.media(modality)) * patches_per_unit(graph, modality)
     return max(0, encoder.tokens[encoder.first] - units // max(1, encoder.sequences))
+
+
+def _heads_read(graph: Graph, needs: tuple[Need, ...], modality: str) -> tuple[int, int]:
+    """Key heads of the attention whose keys are among the needs, and the channels of each; (1, 1) where none are."""
+    stages = {need.stage for need in needs if need.signal == "key"}
+    if not stages:
+        return 1, 1
+    if "encoder" in stages:
+        return _heads(graph, f"{modality}.encoder")
+    heads, width = _heads(graph, graph.decoder.name)
+    # Keys and values, side by side in the cache; fewer heads than queries have where those share them.
+    return graph.decoder.key_value_width // (2 * width) or heads, width
 
 
 def _heads(graph: Graph, stage: str) -> tuple[int, int]:

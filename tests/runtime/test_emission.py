@@ -23,6 +23,7 @@ from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.ir.tracing import trace
 from foveate.passes import create
+from foveate.passes.base import REGISTRY
 from foveate.runtime import apply
 from foveate.runtime.emission import emit, load
 from foveate.runtime.emission.chains import chain_of, why_not
@@ -111,11 +112,16 @@ def test_the_manifest_says_what_became_of_each_placement(folder: Path) -> None:
     assert [(s.method, s.way, s.tokens_in, s.tokens_out) for s in manifest.sites] == [
         ("divprune", "emitted", 16, 12),
         ("fastv", "emitted", 12, 8),
-        ("dart", "library", 8, 6),
+        ("dart", "emitted", 8, 6),
         ("norm", "emitted", 6, 3),
     ]
     assert manifest.sites[1].launches == {"select": 1, "compact": 1}
-    assert "no chain" in str(manifest.sites[2].reason)
+    assert [(s.name, s.shape) for s in manifest.sites[2].signals] == [
+        ("key", [8, 2, 8]),
+        ("media", [8, 32]),
+        ("text_key", [8, 2, 8]),
+        ("text", [8, 32]),
+    ]
     assert set(manifest.files) == {MODULE}
 
 
@@ -130,7 +136,7 @@ def test_a_model_runs_on_emitted_kernels_as_on_the_library(folder: Path) -> None
             assert {name: row.tolist() for name, row in handle.selections.items()} == {
                 name: row.tolist() for name, row in kept.items()
             }
-    assert len(served) == 3
+    assert len(served) == 4
     assert min(served) > 0
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
@@ -177,18 +183,20 @@ def test_tiles_are_emitted_one_by_one(tmp_path: Path) -> None:
     assert site.tokens_in < layout.count
 
 
-def test_pooled_features_are_the_librarys(graph: Graph, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["pool", "visionzip", "prumerge-plus", "cdpruner-llm-text"])
+def test_what_goes_on_behind_the_projector_is_the_librarys(name: str, graph: Graph, tmp_path: Path) -> None:
     plan, model, inputs = (
-        Plan.of(Placement("pool", "image.projector.output", 0.25)),
+        Plan.of(Placement(name, "image.projector.output", 0.5)),
         tiny_llava(),
         batch([(1, 6), (2, 4)]),
     )
-    emit(plan, graph, folder=tmp_path / "pool", dtype="float32")
+    emit(plan, graph, folder=tmp_path / name, dtype="float32")
     with torch.no_grad():
         with apply(model, plan):
             expected = model(**inputs).logits
-        with apply(model, plan, kernels=tmp_path / "pool"):
+        with apply(model, plan, kernels=tmp_path / name) as handle:
             found = model(**inputs).logits
+            assert all(site.method.served for site in handle._session._all_sites())
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -200,7 +208,7 @@ def test_features_of_another_dtype_are_served_by_the_library(graph: Graph, tmp_p
             expected = model(**inputs).logits
         with apply(model, PLAN, kernels=tmp_path / "half") as handle:
             assert torch.equal(model(**inputs).logits, expected)
-            assert [s.method.served for s in handle._session._all_sites() if hasattr(s.method, "served")] == [0, 0, 0]
+            assert [s.method.served for s in handle._session._all_sites() if hasattr(s.method, "served")] == [0] * 4
 
 
 def test_kernels_of_another_plan_are_refused(folder: Path) -> None:
@@ -259,7 +267,10 @@ def test_nothing_is_left_where_emitting_fails(
         ("norm", Layout(9000), 0.5, "longer than 8192"),
         ("tome", Layout(8), 0.4, "in rounds"),
         ("vispruner", Layout(8), 0.5, "rounds"),
-        ("visionzip", Layout(8), 0.5, "no chain is known"),
+        ("prumerge-plus", Layout(8), 0.125, "without the sum"),
+        ("vidcom2", Layout(8), 0.5, "variances of channels"),
+        ("downsample", Layout(8), 0.5, "on the input"),
+        ("knorm", Layout(8), 0.5, "only in the call"),
     ],
 )
 def test_what_has_no_chain_says_why(name: str, layout: Layout, keep: float, reason: str) -> None:
@@ -267,6 +278,15 @@ def test_what_has_no_chain_says_why(name: str, layout: Layout, keep: float, reas
     target = method.count(layout, keep)
     assert chain_of(method, layout, target) is None
     assert reason in why_not(method, layout, target)
+
+
+def test_every_pass_that_ships_has_a_chain_or_says_why_not() -> None:
+    layout = Layout(60, (4, 3, 5))
+    for name in REGISTRY.names():
+        method = create(name)
+        target = layout.kept(0.5)
+        if chain_of(method, layout, target) is None:
+            assert "no chain is known" not in why_not(method, layout, target), name
 
 
 def test_counts_that_depend_on_content_have_no_chain() -> None:

@@ -37,6 +37,17 @@ CASES: tuple[tuple[str, dict[str, Any], Layout, int, float], ...] = (
     ("evit", {"fuse": False}, Layout.image(5, 7, prefix=1), 18, 0.6),
     ("dycoke-ttm", {}, Layout(90, (6, 3, 5)), 16, 0.5),
     ("dycoke-ttm", {}, Layout(90, (6, 3, 5)), 16, 0.1),
+    ("visionzip", {}, Layout.image(7, 9), 24, 0.4),
+    ("visionzip", {"contextual": 0.0}, Layout.image(5, 6), 24, 0.4),
+    ("prumerge-plus", {"neighbours": 5}, Layout.image(7, 9), 24, 0.3),
+    ("prumerge-plus", {"outliers": 1.0}, Layout.image(5, 6), 18, 0.1),
+    ("holitom-inner", {}, Layout(60, (4, 3, 5)), 18, 0.3),
+    ("dart", {}, Layout.image(5, 7), 24, 0.5),
+    ("dart", {"text_pivots": 0, "media_pivots": 3}, Layout(41), 18, 0.1),
+    ("cdpruner-llm-text", {}, Layout.image(5, 6), 40, 0.3),
+    ("cdpruner-llm-text", {"negated": True}, Layout(23), 40, 0.5),
+    ("framefusion-once", {"threshold": 0.1}, Layout(60, (4, 3, 5)), 16, 0.3),
+    ("framefusion-once", {"threshold": -1.0}, Layout(60, (4, 3, 5)), 16, 0.7),
 )
 """Pass, parameters, layout, channels, keep."""
 
@@ -65,8 +76,9 @@ def record(dtype: str) -> list[dict[str, Any]]:
 
 def _signal(kind: str, site: EmittedSite, dtype: torch.dtype, draws: torch.Generator) -> torch.Tensor:
     """Attention rows are float32 whatever the features are."""
-    behind = {"row": (), "keys": (3, 7), "states": (site.width,)}[kind]
-    drawn = torch.randn(2, site.before.count, *behind, generator=draws)
+    count = 6 if kind.startswith("text_") else site.before.count
+    behind = {"row": (), "keys": (3, 7), "states": (site.width,)}[kind.removeprefix("text_")]
+    drawn = torch.randn(2, count, *behind, generator=draws)
     return drawn if kind == "row" else drawn.to(dtype)
 
 

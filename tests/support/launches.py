@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from foveate.kernels.anchor_joining_triton import join_anchors_triton
+from foveate.kernels.anchored_mean_triton import anchored_mean_triton
 from foveate.kernels.best_match_triton import best_match_triton
 from foveate.kernels.cache_compaction_triton import compact_cache_triton
 from foveate.kernels.column_mass_triton import column_mass_triton
@@ -17,13 +19,19 @@ from foveate.kernels.farthest_subset_triton import farthest_subset_triton
 from foveate.kernels.frame_change_triton import frame_change_triton
 from foveate.kernels.gathering_triton import compact_at_triton
 from foveate.kernels.grid_pooling_triton import pool_grid_triton
+from foveate.kernels.key_pivots_triton import unlike_key_pivots_triton
 from foveate.kernels.matched_pairs_triton import matched_pairs_triton
 from foveate.kernels.max_min_triton import farthest_first_triton
+from foveate.kernels.merged_runs_triton import merged_runs_triton
+from foveate.kernels.mixing_triton import mix_tokens_triton
 from foveate.kernels.neighbour_chains_triton import neighbour_chains_triton
+from foveate.kernels.neighbour_weights_triton import neighbour_weights_triton
 from foveate.kernels.pivot import MOST_PIVOTS
 from foveate.kernels.pivot_triton import least_similar_triton
+from foveate.kernels.prompt_subset_triton import prompt_subset_triton
 from foveate.kernels.quota_top_k_triton import quota_top_k_triton
 from foveate.kernels.segmented_mean_triton import segmented_mean_triton
+from foveate.kernels.strided_choice_triton import strided_choice_triton
 from foveate.kernels.temporal_runs_triton import temporal_runs_triton
 from foveate.kernels.thin_attention_triton import thin_attention_triton
 from foveate.kernels.token_norm_triton import token_norm_triton
@@ -100,6 +108,46 @@ def matched_pairs() -> object:
     return matched_pairs_triton(meta(2, TOKENS, 64), count=TOKENS // 2 + 3, parity=1)
 
 
+def strided_choice() -> object:
+    strided_choice_triton(floats(2, TOKENS), best=KEPT, strided=40, step=(64, 1))
+    return strided_choice_triton(floats(2, TOKENS), best=KEPT, strided=40, step=(TOKENS - KEPT, 40), last=True)
+
+
+def anchor_joining() -> object:
+    join_anchors_triton(floats(2, TOKENS, 64), ids(2, 40), ids(2, TOKENS))
+    return join_anchors_triton(features(), ids(2, KEPT), ids(2, TOKENS))
+
+
+def anchored_mean() -> object:
+    anchored_mean_triton(features(), ids(2, KEPT), ids(2, TOKENS))
+    return anchored_mean_triton(features(), ids(2, KEPT), ids(2, TOKENS), halving=True)
+
+
+def neighbour_weights() -> object:
+    index, last, assign = ids(2, KEPT), ids(2, 1), ids(2, TOKENS)
+    neighbour_weights_triton(floats(2, TOKENS, 1024), floats(2, TOKENS), index, last, assign, neighbours=32)
+    return neighbour_weights_triton(meta(2, TOKENS, 1024), floats(2, TOKENS), index, last, assign, neighbours=32)
+
+
+def mixing() -> object:
+    mix_tokens_triton(floats(2, KEPT, TOKENS), floats(2, TOKENS, WIDTH))
+    return mix_tokens_triton(floats(2, KEPT, TOKENS), features())
+
+
+def merged_runs() -> object:
+    return merged_runs_triton(floats(2, TOKENS), floats(2, TOKENS), count=KEPT, frames=20, threshold=0.6)
+
+
+def key_pivots() -> object:
+    keys, text_keys = meta(2, TOKENS, GROUPS * HEAD_SIZE), meta(2, 40, GROUPS * HEAD_SIZE)
+    unlike_key_pivots_triton(keys, features(), count=KEPT, own=4)
+    return unlike_key_pivots_triton(keys, features(), text_keys, meta(2, 40, WIDTH), count=KEPT, own=4, others=4)
+
+
+def prompt_subset() -> object:
+    return prompt_subset_triton(features(), meta(2, 40, WIDTH), count=KEPT)
+
+
 def max_min() -> object:
     return farthest_first_triton(floats(2, TOKENS, TOKENS), ids(2), count=KEPT)
 
@@ -116,6 +164,8 @@ def longest_rows() -> object:
     neighbour_chains_triton(meta(1, LONGEST_ROW, 64), count=KEPT)
     matched_pairs_triton(meta(1, LONGEST_ROW, 64), count=LONGEST_ROW - KEPT)
     quota_top_k_triton(scores, ids(1), ids(1), count=KEPT, frames=1)
+    strided_choice_triton(scores, best=KEPT, strided=40, step=(LONGEST_ROW - KEPT, 40), last=True)
+    merged_runs_triton(scores, scores, count=KEPT, frames=32, threshold=0.6)
     farthest_first_triton(table, ids(1), count=KEPT)
     dpp_greedy_triton(table, KEPT)
     return least_similar_triton(meta(1, LONGEST_ROW, 64), meta(1, MOST_PIVOTS, 64), count=KEPT)
@@ -195,6 +245,16 @@ CASES: dict[str, Callable[[], object]] = {
         ),
         *(best_match, best_match_float32, thin_attention),
         *(thin_attention_wide_float32, column_mass, column_mass_packed_wide_float32, segmented_mean, mean_pooling),
+        *(
+            strided_choice,
+            anchor_joining,
+            anchored_mean,
+            neighbour_weights,
+            mixing,
+            merged_runs,
+            key_pivots,
+            prompt_subset,
+        ),
         *(max_pooling, temporal_runs, density_peaks, cache_compaction, token_shift, frame_change, quota_top_k),
     )
 }

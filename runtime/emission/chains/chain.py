@@ -8,6 +8,9 @@ from typing import Literal
 REST = "features, positions=positions, sizes=sizes"
 """What `compact_N` moves, in the call of a kernel that gathers."""
 
+MEAN_KEY = "key.mean(dim=2, dtype=torch.float32)"
+"""The mean of the signal KEYS over the heads, one launch of torch's own."""
+
 
 @dataclass(frozen=True)
 class Signal:
@@ -16,14 +19,15 @@ class Signal:
     Attributes:
         name: of the argument in the emitted functions.
         kind: `row` is (B, N) float32; in the module's dtype `keys` are (B, N, heads, width of a head) and `states`
-            (B, N, D).
+            (B, N, D); `text_keys` and `text_states` have T text tokens in place of the N, as many as the prompt has.
     """
 
     name: str
-    kind: Literal["row", "keys", "states"]
+    kind: Literal["row", "keys", "states", "text_keys", "text_states"]
 
 
 ROW, KEYS, BEFORE = Signal("row", "row"), Signal("key", "keys"), Signal("before", "states")
+STATES, TEXT_KEYS, TEXT = Signal("media", "states"), Signal("text_key", "text_keys"), Signal("text", "text_states")
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class Chain:
         tables: numbers that follow from shapes alone, by the name that the expressions give them; whole numbers become
             int64 tensors, others float32.
         merges: whether `compact` gives means of groups instead of the kept tokens; it then takes no `sizes`.
-        group: expression of the indices and the (B, N) group of each token, where a merging pass groups by content.
+        group: expression of the `parts`, where a merging pass groups by content: the indices, the (B, N) group of each
+            token, and what `combine` reads beside them. steps: assignments that stand before it.
+        combine: expression of what goes on, over `features` and the `parts`, where that is no mean of groups.
     """
 
     uses: tuple[tuple[str, str], ...]
@@ -55,6 +61,9 @@ class Chain:
     tables: tuple[tuple[str, tuple[float, ...]], ...] = ()
     merges: bool = False
     group: str | None = None
+    steps: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ("index", "assign")
+    combine: str | None = None
 
 
 def best_of(
@@ -80,7 +89,7 @@ def best_of(
     )
 
 
-def at(index: str, *, uses: tuple[tuple[str, str], ...], launches: int) -> Chain:
+def at(index: str, *, uses: tuple[tuple[str, str], ...], launches: int, signals: tuple[Signal, ...] = ()) -> Chain:
     """The tokens at sorted indices that other kernels find in `launches` launches."""
     return Chain(
         uses=(*uses, ("gathering", "compact_at")),
@@ -88,6 +97,7 @@ def at(index: str, *, uses: tuple[tuple[str, str], ...], launches: int) -> Chain
         select_launches=launches,
         compact=f"compact_at_{{way}}({index}, {REST})",
         launches=launches + 1,
+        signals=signals,
     )
 
 
@@ -111,4 +121,35 @@ def means_of(
         signals=signals,
         merges=True,
         group=group,
+    )
+
+
+def combined(
+    group: str,
+    combine: str,
+    *,
+    steps: tuple[str, ...],
+    select: str,
+    uses: tuple[tuple[str, str], ...],
+    launches: tuple[int, int],
+    signals: tuple[Signal, ...],
+    parts: tuple[str, ...] = ("index", "assign"),
+) -> Chain:
+    """Groups that go on as something else than their means; fields as `Chain` has them.
+
+    Args:
+        launches: what `select` and `group` with its steps take; `combine` is one more.
+    """
+    return Chain(
+        uses=uses,
+        select=select,
+        select_launches=launches[0],
+        compact=f"Compacted(index, combine_{{number}}(features, {', '.join(parts)}), at_index(positions, index), None)",
+        launches=launches[1] + 1,
+        signals=signals,
+        merges=True,
+        group=group,
+        steps=steps,
+        parts=parts,
+        combine=combine,
     )

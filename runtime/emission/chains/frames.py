@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .chain import Chain, at, best_of
+from .chain import ROW, Chain, at, best_of, means_of
 
 if TYPE_CHECKING:
     from ....ir.layout import Layout
     from ....passes.dycoke_ttm import DyCokeTTM
+    from ....passes.framefusion_once import FrameFusionOnce
     from ....passes.timechat_online import TimeChatOnline
 
 _CHANGE = ("frame_change", "frame_change")
@@ -47,6 +48,19 @@ def changed_in_windows(method: DyCokeTTM, layout: Layout, target: Layout) -> Cha
     tables = {"earlier": earlier, "whole": whole.tolist(), "quotas": quotas, "starts": starts}
     made = at(index, uses=(_CHANGE, ("quota_top_k", "quota_top_k")), launches=2)
     return replace(made, tables=tuple((name, tuple(values)) for name, values in tables.items()))
+
+
+def joined_over_time(method: FrameFusionOnce, layout: Layout, target: Layout) -> Chain:
+    """Chains of tokens that stayed the same, and of the others those that are attended to most."""
+    from ....passes.primitives.frames import frame_shape
+
+    frames, positions = frame_shape(layout)
+    told = f"count={target.count}, frames={frames}, threshold={method.threshold!r}"
+    group = f"merged_runs_{{way}}({_change(frames, positions)}, row, {told})"
+    uses = (_CHANGE, ("merged_runs", "merged_runs"))
+    made = means_of(group, target.count, uses=uses, launches=2, signals=(ROW,))
+    # The first frame is compared with none, and joins none whatever its row of `whole` says.
+    return replace(made, tables=(("earlier", tuple(range(-1, frames - 1))), ("whole", (0.0,) * positions)))
 
 
 def _change(frames: int, positions: int) -> str:
