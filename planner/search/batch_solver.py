@@ -38,10 +38,13 @@ def least_dropped(solver: Solver, decisions: Sequence[Decision]) -> dict[Decisio
 def countable(solver: Solver, step: Step) -> bool:
     """Whether the step's counts fall token by token, as the table takes them; a clip's frames leave as a whole."""
     graph = solver.space.graph
+    sequences = [stage.sequences for stage in graph.stages]
     try:
         for place, modality in product(step.places, modalities_of(graph, step)):
             item = _slot(solver, step, place, modality)
-            graph.place([replace(item, tokens_out=item.tokens_in - 1)])
+            fewer = [graph.place([replace(item, tokens_out=count)]) for count in (item.tokens_in - 1, 0)]
+            if any([stage.sequences for stage in placed.stages] != sequences for placed in fewer):
+                return False
     except BadInput:
         return False
     return True

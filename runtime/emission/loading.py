@@ -129,7 +129,8 @@ class EmittedPass(Pass):
     def _grouped(self, site: SiteRecord, parts: tuple[torch.Tensor, ...]) -> Compression:
         """The emitted groups, and what makes of them what goes on."""
         if not site.combines:
-            return Compression(*parts)
+            index, assign, *weight = parts
+            return Compression(index, assign, weight[0] if weight else None)
         combine = getattr(self.module, f"combine_{site.number}")
         return Compression(parts[0], parts[1], combine=lambda features: combine(features, *parts))
 

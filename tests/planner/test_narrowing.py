@@ -11,8 +11,9 @@ import pytest
 from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
+from foveate.ir.tracing import trace
 from foveate.planner.search import narrowing
-from foveate.planner.search.batch_solver import least_dropped
+from foveate.planner.search.batch_solver import countable, least_dropped
 from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.narrowing import narrow, remaining_after
 from foveate.planner.search.neighbours import neighbours
@@ -21,6 +22,7 @@ from foveate.planner.search.shortlist import shortlisted
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
 from foveate.planner.search.surrogate import Curve, Point, Surrogate
+from foveate.testbed import load
 
 EARLY, LATE = Step("divprune", ("projector.output",)), Step("fastv", ("decoder.layers.2",))
 STAGED = Step("fastv", ("decoder.layers.1", "decoder.layers.3"))
@@ -153,3 +155,15 @@ def test_neighbours_differ_in_one_place_or_in_the_shares(solver: Solver) -> None
         assert sum(other.shares) == pytest.approx(1.0)
     assert neighbours(solver, [pair], count=2) == near[:2]
     assert any(other.steps == pair.steps for other in near)
+
+
+def test_passes_that_take_whole_frames_are_left_to_trials() -> None:
+    graph = trace(load("video")[0], "video=16x112x112,text=8,new=5")
+    space = Space.of(graph, ["uniform-frames", "fastv"])
+    solver = Solver(space, CostModel(load_profile("generic-cpu")), [Budget.parse("ttft<=50%")])
+    counted = {step.method for step in space.steps if countable(solver, step)}
+    assert "uniform-frames" in space.options
+    assert "uniform-frames" not in counted
+    assert "fastv" in counted
+    even = Surrogate({step: Curve(1e-3, 2.0) for step in space.steps})
+    assert narrow(solver, even, space.steps[:6] + space.options["uniform-frames"], count=3).best
