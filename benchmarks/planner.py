@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import SAME_LATENCY, Rival, entrants, gains, matched
+from _contest import SAME_LATENCY, Rival, as_planned, entrants, gains, matched
 from _contest_tasks import TASKS, Size, Task
 from _marks import marks
 from _table import Goal, finish, parser, show
@@ -150,7 +150,8 @@ def best_single(bench: Bench, limit: float) -> float:
 def contested(bench: Bench, limit: float) -> list[Rival]:
     """The plan for `limit` and its rivals at its latency, with their held-out answers; the plan first."""
     data = bench.step(f"rivals {limit:.4f}", lambda: [_data(rival) for rival in planned(bench, limit)])
-    rivals = [Rival(d["name"], Plan.from_yaml(d["plan"]), Interval(*d["ratio"])) for d in data]
+    timed = [Rival(d["name"], Plan.from_yaml(d["plan"]), Interval(*d["ratio"])) for d in data]
+    rivals = [as_planned(timed[0], rival) for rival in timed]
     answered = []
     for rival in rivals:
         name = f"answers {limit:.4f} {rival.words}"
