@@ -134,9 +134,9 @@ class Tracer:
         return replace(_stage(name, draft, parameters, selected), class_token=self._class_token(name))
 
     def _class_token(self, stage: str) -> bool | None:
-        """Whether a stage's encoder has a [CLS] token, None where it is no encoder."""
+        """Whether a stage's encoder has a [CLS] token, None where it is no encoder of media."""
         modality, _, role = stage.rpartition(".")
-        if role != "encoder":
+        if role != "encoder" or modality not in _KINDS:
             return None
         names = self.row.roots(self.model, modality).get(stage, [])
         return any(has_class_token(self.model.get_submodule(name)) for name in names) if names else None

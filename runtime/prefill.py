@@ -201,7 +201,7 @@ class CallState:
             self.merges.append(Merge(group.modality, group.positions, compression))
             targets = places.gather(1, compression.index).reshape(-1)
             flat = flat.index_copy(0, targets, replaced.reshape(-1, flat.shape[-1]))
-            if site.method.weighs_attention:
+            if site.method.weighs_attention and compression.index.shape[1] < features.shape[1]:
                 self._weigh(group, compression)
         return flat.view_as(hidden), group.compressed(compression.index, site.left(group.layout, compression))
 

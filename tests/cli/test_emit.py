@@ -33,10 +33,10 @@ def test_a_plan_is_emitted_for_a_model(foveate: Foveate, checkpoint: Path, write
 def test_what_stays_in_the_library_is_said(
     foveate: Foveate, checkpoint: Path, write_plan: WritePlan, folder: Path
 ) -> None:
-    plan = write_plan("dart", site="decoder.layers.1")
+    plan = write_plan("sparsevlm", site="decoder.layers.1")
     result = foveate("emit", plan, "-o", folder, "--model", checkpoint)
     assert result.code == 0
-    assert "library: no chain is known for this pass" in result.out
+    assert "library: no kernel takes its raters" in result.out
 
 
 def test_a_plan_that_names_an_embedded_model_needs_no_other(

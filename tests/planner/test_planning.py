@@ -176,7 +176,7 @@ def test_a_budget_that_only_predictions_hold_is_not_met(
 def test_the_live_model_is_really_timed(unmeasured: Any) -> None:
     plan = unmeasured(budget="ttft<=100s", measure=True)
     assert plan.measured is not None
-    assert plan.measured.n == 11
+    assert 11 <= plan.measured.n <= 41
     assert "float32, batch 1" in plan.measured.machine
 
 
