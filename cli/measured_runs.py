@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..common.errors import BadInput
 from ..common.files import read_text
-from ..common.names import unknown
+from ..common.json_lines import parsed_line
 from .models import EMBEDDED, traced
 
 if TYPE_CHECKING:
@@ -51,28 +50,11 @@ def read_runs(path: Path) -> list[Measurement]:
 def _measurement(source: Path, number: int, text: str) -> Measurement:
     from ..cost_models import Measurement
 
-    run = _parsed(source, number, text)
+    run = parsed_line(RunRecord, text, source=source, number=number, mend=_MEND)
     try:
         return Measurement(_graph(source.parent, run), run.ttft_ms, run.tpot_ms)
     except BadInput as error:
         raise BadInput.at(source, number, str(error)) from error
-
-
-def _parsed(source: Path, number: int, text: str) -> RunRecord:
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput.at(source, number, f"this is not JSON ({error.msg} at column {error.colno})", _MEND) from error
-    if not isinstance(data, dict):
-        raise BadInput.at(source, number, f"an object is expected, not {data!r:.60}", _MEND)
-    for key in data:
-        if key not in RunRecord.model_fields:
-            raise BadInput.at(source, number, str(unknown("key", key, RunRecord.model_fields)))
-    try:
-        return RunRecord.model_validate(data)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise BadInput.at(source, number, f"{fault['loc'][0]}: {fault['msg']}", _MEND) from error
 
 
 def _graph(folder: Path, run: RunRecord) -> Graph:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from ...common.errors import BadInput
+from ...common.json_lines import parsed_line
 from ...common.media import read_sound, sampling_rate
-from ...common.names import unknown
 
 _MEND = 'write {"image": path, "prompt": text, "answer": optional text}, or {"audio": path, "answer": optional text}'
 
@@ -32,20 +31,7 @@ def parsed(source: Path, number: int, text: str) -> CalibrationLine:
     Raises:
         BadInput: it is malformed; the sentence names the line.
     """
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput.at(source, number, f"this is not JSON ({error.msg} at column {error.colno})", _MEND) from error
-    if not isinstance(data, dict):
-        raise BadInput.at(source, number, f"an object is expected, not {data!r:.60}", _MEND)
-    for key in data:
-        if key not in CalibrationLine.model_fields:
-            raise BadInput.at(source, number, str(unknown("key", key, CalibrationLine.model_fields)))
-    try:
-        line = CalibrationLine.model_validate(data)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        raise BadInput.at(source, number, f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}", _MEND) from error
+    line = parsed_line(CalibrationLine, text, source=source, number=number, mend=_MEND)
     if line.audio is None:
         for name in ("image", "prompt"):
             if getattr(line, name) is None:
