@@ -81,8 +81,9 @@ def in_encoder(graph: Graph, item: Placed) -> Graph:
 
 def patches_per_unit(graph: Graph, modality: str) -> int:
     """Encoder tokens that become one token of the decoder: 1, or the size of a merge group."""
-    encoder, layout = graph.stage(f"{modality}.encoder"), graph.layouts[modality]
-    units = max(1, layout.count * graph.media(modality))
+    encoder, count = graph.stage(f"{modality}.encoder"), graph.layouts[modality].count
+    count = next((p.tokens_out for p in graph.placed if p.placement.site == f"{modality}.input"), count)
+    units = max(1, count * graph.media(modality))
     return max(1, encoder.sequences * encoder.tokens[encoder.first] // units)
 
 

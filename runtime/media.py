@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,8 @@ class MediaGroup:
         members: (M,) places of the media in the call's order of that modality.
         positions: (M, n) int64, flat positions (row * L + place) in the call's sequence of the tokens that remain.
         selected: (M, n) int64, their indices in the medium's own uncompressed stream.
-        uncompressed: tokens of that stream.
+        encoded: (M, n) int64, their indices in what the encoder was given of the medium. seen: how many tokens that is;
+            fewer than the medium has where its input was shortened.
     """
 
     modality: str
@@ -31,26 +32,31 @@ class MediaGroup:
     members: torch.Tensor
     positions: torch.Tensor
     selected: torch.Tensor
-    uncompressed: int
+    encoded: torch.Tensor
+    seen: int
 
     def compressed(self, index: torch.Tensor, layout: Layout) -> MediaGroup:
         """The group after `index` (M, K) of its tokens were kept."""
-        return MediaGroup(
-            self.modality,
-            layout,
-            self.members,
-            self.positions.gather(1, index),
-            self.selected.gather(1, index),
-            self.uncompressed,
+        return replace(
+            self,
+            layout=layout,
+            positions=self.positions.gather(1, index),
+            selected=self.selected.gather(1, index),
+            encoded=self.encoded.gather(1, index),
         )
+
+    def shortened(self, index: torch.Tensor, layout: Layout) -> MediaGroup:
+        """The group where `index` (M, K) of its tokens were encoded, and nothing else."""
+        left = self.compressed(index, layout)
+        encoded = torch.arange(layout.count, device=index.device).expand_as(index)
+        return replace(left, encoded=encoded, seen=layout.count)
 
     def parted(self) -> list[MediaGroup]:
         """A group of its own for each medium, in order; one medium stays as it is."""
         if len(self.members) == 1:
             return [self]
-        members, positions = torch.split(self.members, 1), torch.split(self.positions, 1)
-        rows = zip(members, positions, torch.split(self.selected, 1), strict=True)
-        return [MediaGroup(self.modality, self.layout, *row, self.uncompressed) for row in rows]
+        each = (torch.split(part, 1) for part in (self.members, self.positions, self.selected, self.encoded))
+        return [MediaGroup(self.modality, self.layout, *row, self.seen) for row in zip(*each, strict=True)]
 
 
 def media_groups(
@@ -84,5 +90,5 @@ def _grouped(modality: str, media: list[Medium], flat: torch.Tensor) -> list[Med
         selected = torch.arange(layout.count, device=flat.device).expand_as(positions)
         order = torch.tensor(members, device=flat.device)
         bare = Layout(layout.count, layout.grid)
-        groups.append(MediaGroup(modality, bare, order, positions, selected, layout.count))
+        groups.append(MediaGroup(modality, bare, order, positions, selected, selected, layout.count))
     return groups

@@ -17,7 +17,7 @@ from ..passes import create
 from ..passes.cache_base import CachePass
 from .cache.resolve import placed_on_cache
 from .encoder.counts import encoder_count, encoder_width
-from .inputs.support import check_change, frames_of, input_width
+from .inputs.support import check_change, check_shortened_sounds, frames_of, input_width
 from .suiting import suited_to_graph
 
 
@@ -28,6 +28,7 @@ def resolve(graph: Graph, plan: Plan | Sequence[Placement]) -> Graph:
         BadInput: unknown pass, parameter or site, a modality that the workload lacks, or a keep out of range.
     """
     placements = plan.placements if isinstance(plan, Plan) else tuple(plan)
+    check_shortened_sounds(graph.model_type, placements)
     layouts = dict(graph.layouts)
     placed: list[Placed] = []
     for placement in sorted(placements, key=lambda p: Site.parse(p.site).depth):

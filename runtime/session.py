@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,13 +50,19 @@ class Session:
                 on_cache.append(site)
             else:
                 self.sites.setdefault(site.layer, []).append(site)
+        self.inputs = InputSites(model, adapter, at_input, forced=forced)
         self.encoder_sites = {
             modality: EncoderSites(
-                model, adapter, modality, placed, forced=forced, encoding=lambda: self.encodings.encoding
+                model,
+                adapter,
+                modality,
+                placed,
+                forced=forced,
+                encoding=lambda: self.encodings.encoding,
+                smaller=partial(self.inputs.smaller, modality),
             )
             for modality, placed in in_encoder.items()
         }
-        self.inputs = InputSites(model, adapter, at_input, forced=forced)
         self.decoder = adapter.decoder(model)
         self.cache_sites = CacheSites(model, adapter, on_cache, forced=forced) if on_cache else None
         self.encoder_rows = {
@@ -84,10 +91,11 @@ class Session:
         """What the last prefill kept, by site."""
         if self.cross_sites is not None:
             return self.cross_sites.chosen
-        encoded = (sites.chosen for sites in self.encoder_sites.values())
-        return {site: kept for chosen in (self.inputs.chosen, *encoded) for site, kept in chosen.items()} | selections(
-            self._chosen
-        )
+        found = dict(self.inputs.chosen)
+        for modality, sites in self.encoder_sites.items():
+            given = found.get(f"{modality}.input")
+            found |= {site: kept if given is None else _of_whole(given, kept) for site, kept in sites.chosen.items()}
+        return found | selections(self._chosen)
 
     def hook(self) -> list[Any]:
         """Register every hook; returns their handles."""
@@ -253,6 +261,11 @@ class _LayerHook:
             args, kwargs = call.enter_layer(self.number, sites, args, kwargs, forced=self.session.forced)
             self.session.aim(call)
         return call.layer_arguments(self.number, args, kwargs)
+
+
+def _of_whole(given: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Indices in whole media (media, N') that the encoder was `given`, at (media, K) places; -1 fills shorter rows."""
+    return given.gather(1, kept.clamp(min=0)).where(kept >= 0, -1)
 
 
 def _embedded(decoder: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

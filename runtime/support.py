@@ -14,7 +14,7 @@ from ..ir.site import Site
 from ..passes import create
 from .adapters import adapter_of, live_part
 from .adaptive import check_adaptive
-from .inputs.support import check_input_site, check_with_inputs
+from .inputs.support import check_input_site, check_shortened_sounds
 
 
 def check_fits(plan: Plan, model: Any) -> None:
@@ -40,7 +40,7 @@ def check_fits(plan: Plan, model: Any) -> None:
             if (placement.site, modality) in seen:
                 raise BadInput(f"{where}: two passes at {placement.site} act on {modality}; keep one of them")
             seen.add((placement.site, modality))
-    check_with_inputs(plan, adapter)
+    check_shortened_sounds(config.model_type, plan.placements)
 
 
 def _check_site(placement: Placement, config: Any, where: str) -> None:

@@ -29,7 +29,11 @@ _COVERED = {"encoder.layer": {"encoder.layer.mid"}, "encoder.output": {"projecto
 _SURVIVORS = 3
 """One step in so many is measured a second time, at half of the dropping."""
 
-MIXED = 16
+_SCANNED = 4
+"""Passes inside an encoder, the best ones, that are measured at its other layers too: how early they should act is up
+to the budget, since the layers before them run on everything."""
+
+MIXED = 20
 """The best single steps that combinations are made of."""
 
 
@@ -68,21 +72,49 @@ def screened(solver: Solver, judge: Judge, *, profile: Profile, progress: Progre
     at half of that dropping, which fixes how its loss grows.
     """
     steps = list(screening_steps(solver))
-    solved = {step: solver.solve(Decision.of(step)) for step in steps}
-    typical = _typical_drop(solver, list(solved.values()))
-    drops = {step: s.dropped if s.feasible and s.dropped else typical for step, s in solved.items()}
-    total = solver.space.tokens
+    once = _profiled(solver, judge, steps, profile, progress)
+    others = list(_at_other_layers(solver, once))
+    if others:
+        steps += others
+        once = _profiled(solver, judge, steps, profile, progress)
+    drops = _drops(solver, steps)
+    for step in once.ranked()[: math.ceil(len(steps) / _SURVIVORS)]:
+        if not REGISTRY.get(step.method).withdraws:
+            _measure(solver, judge, step, max(1, drops[step] // 2), profile)
+    return Screen(_points(steps, profile), once.remaining)
+
+
+def _profiled(
+    solver: Solver, judge: Judge, steps: Sequence[Step], profile: Profile, progress: Progress | None
+) -> Screen:
+    """Every step once, where it alone just meets the budgets."""
+    drops, total = _drops(solver, steps), solver.space.tokens
     for number, step in enumerate(steps):
         _measure(solver, judge, step, drops[step], profile)
         if progress:
             progress("screen", number + 1, len(steps))
-    remaining = {step: 1 - drop / total if solved[step].feasible else _floor(total) for step, drop in drops.items()}
+    held = {step: solver.solve(Decision.of(step)).feasible for step in steps}
+    remaining = {step: 1 - drop / total if held[step] else _floor(total) for step, drop in drops.items()}
     nearest = {str(step): _near(profile[str(step)], 1 - drops[step] / total)[:1] for step in steps}
-    once = Screen(_points(steps, nearest), remaining)
-    for step in once.ranked()[: math.ceil(len(steps) / _SURVIVORS)]:
-        if not REGISTRY.get(step.method).withdraws:
-            _measure(solver, judge, step, max(1, drops[step] // 2), profile)
-    return Screen(_points(steps, profile), remaining)
+    return Screen(_points(steps, nearest), remaining)
+
+
+def _drops(solver: Solver, steps: Sequence[Step]) -> dict[Step, int]:
+    """What each step alone must drop; what a typical one must, where it cannot hold the budgets."""
+    solved = {step: solver.solve(Decision.of(step)) for step in steps}
+    typical = _typical_drop(solver, list(solved.values()))
+    return {step: s.dropped if s.feasible and s.dropped else typical for step, s in solved.items()}
+
+
+def _at_other_layers(solver: Solver, screen: Screen) -> Iterator[Step]:
+    """The best passes inside an encoder at its other layers where they alone can hold the budgets."""
+    inside = [step for step in screen.ranked() if step.kind.startswith("encoder.layer")]
+    known = set(screen.points)
+    for best in list(dict.fromkeys((step.method, step.kind, step.modality) for step in inside))[:_SCANNED]:
+        for step in solver.space.options[best[0]]:
+            alike = (step.method, step.kind, step.modality) == best and len(step.places) == 1
+            if alike and step not in known and solver.solve(Decision.of(step)).feasible:
+                yield step
 
 
 def screening_steps(solver: Solver) -> Iterator[Step]:

@@ -125,6 +125,10 @@ class Space:
         placed = self.placements(pair, self.tokens // 2)
         if forbidden(placed, REGISTRY.items(), self.graph.workload) is not None:
             return 0.0
+        try:
+            resolve(self.graph, placed)
+        except BadInput:  # each goes alone, but not the two together
+            return 0.0
         return discount(placed, REGISTRY.items(), self.graph.workload)
 
 

@@ -28,7 +28,7 @@ class Units:
     tokens: torch.Tensor
 
 
-Arrange = Callable[[Mapping[str, Any], "torch.Tensor"], list[Units]]
+Arrange = Callable[[Mapping[str, Any], "torch.Tensor", Layout | None], list[Units]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class EncoderFlow:
 
     Attributes:
         encoder: its forward starts a run. layers: its numbered layers.
-        arrange: the units of a run, from the arguments of the encoder's forward and its (rows, length, D) states.
+        arrange: the units of a run, from the arguments of the encoder's forward, its (rows, length, D) states, and the
+            layout of one row where a pass has made the input smaller, None where it is as it was given.
         last: layer whose output leaves the encoder.
         projector: maps units one by one; runs on those that remain, and its output is scattered back.
         mergers: modules that turn each whole group of tokens into one unit, the one at the end last; they run on the
@@ -62,15 +63,15 @@ def dense(layout: Layout, *, side: int = 1, run: int = 1, after: int = 0) -> Arr
     Units of sounds are `run` tokens side by side.
     """
 
-    def arrange(arguments: Mapping[str, Any], states: torch.Tensor) -> list[Units]:
+    def arrange(arguments: Mapping[str, Any], states: torch.Tensor, smaller: Layout | None) -> list[Units]:
         import torch
 
-        rows, length = states.shape[:2]
-        places = grid_groups(layout.grid or (1, 1, layout.count), side, device=states.device)
-        places = places if run == 1 else torch.arange(layout.count * run, device=states.device).view(-1, run)
+        own, (rows, length) = smaller or layout, states.shape[:2]
+        places = grid_groups(own.grid or (1, 1, own.count), side, device=states.device)
+        places = places if run == 1 else torch.arange(own.count * run, device=states.device).view(-1, run)
         prefix = length - after - places.numel()
         starts = length * torch.arange(rows, device=states.device) + prefix
-        found = Layout(layout.count, layout.grid, prefix=prefix)
+        found = Layout(own.count, own.grid, prefix=prefix)
         return [Units(tuple(range(rows)), found, places[None] + starts[:, None, None])]
 
     return arrange

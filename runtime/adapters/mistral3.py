@@ -45,8 +45,11 @@ class Mistral3(Adapter):
         return {"image": [Medium(Layout.image(int(height) // step, int(width) // step)) for height, width in rows]}
 
 
-def _arranged(config: Any, arguments: Mapping[str, Any], states: torch.Tensor) -> list[Units]:
-    """The units of a run: squares of each picture's patches, which stand in rows, picture after picture."""
+def _arranged(config: Any, arguments: Mapping[str, Any], states: torch.Tensor, smaller: Layout | None) -> list[Units]:
+    """The units of a run: squares of each picture's patches, which stand in rows, picture after picture.
+
+    How large the pictures are the run's own sizes say, `smaller` or not.
+    """
     merge, patch = config.spatial_merge_size, side(config.vision_config.patch_size)
     sizes = arguments["image_sizes"]
     layouts: list[Layout] = []

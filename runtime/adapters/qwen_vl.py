@@ -84,8 +84,11 @@ class VideoLlama3(QwenVL):
         )
 
 
-def _arranged(encoder: Any, arguments: Mapping[str, Any], states: torch.Tensor) -> list[Units]:
-    """The units of a packed run: groups of consecutive patches, in the order of windows where there are any."""
+def _arranged(encoder: Any, arguments: Mapping[str, Any], states: torch.Tensor, smaller: Layout | None) -> list[Units]:
+    """The units of a packed run: groups of consecutive patches, in the order of windows where there are any.
+
+    How large its media are the run's own grids say, `smaller` or not.
+    """
     import torch
 
     grids, given = arguments["grid_thw"], arguments.get("merge_sizes")

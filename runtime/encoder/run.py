@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
@@ -26,15 +26,22 @@ class EncoderRun:
 
     Args:
         arguments: of the encoder's forward, by name.
+        smaller: tells the layout of one row once it runs, where a pass has made its input smaller; else None.
         taps: all that is read in the encoder, which follows the tokens.
 
     `pieces` are the rows of each medium where the encoder takes media in several, known once the decoder is entered.
     """
 
     def __init__(
-        self, flow: EncoderFlow, arguments: Mapping[str, Any], taps: list[Tap | Reader], *, forced: bool
+        self,
+        flow: EncoderFlow,
+        arguments: Mapping[str, Any],
+        taps: list[Tap | Reader],
+        *,
+        smaller: Callable[[], Layout | None],
+        forced: bool,
     ) -> None:
-        self.flow, self.arguments, self.taps, self.forced = flow, arguments, taps, forced
+        self.flow, self.arguments, self.taps, self.smaller, self.forced = flow, arguments, taps, smaller, forced
         self.stream: EncoderStream | None = None
         self.layer_arguments: LayerArguments | None = None
         self.pieces: dict[int, list[int]] = {}
@@ -59,10 +66,10 @@ class EncoderRun:
         return {site: _rows_joined(kept, self.pieces, units) for site, kept in self.stream.chosen.items()}
 
     def open(self, states: torch.Tensor) -> EncoderStream:
-        """The stream, opened on (R, L, D) or (L, D) states of the uncompressed run."""
+        """The stream, opened on (R, L, D) or (L, D) states of the run before any site of it."""
         if self.stream is None:
             rows = as_rows(states)
-            units = self.flow.arrange(self.arguments, rows)
+            units = self.flow.arrange(self.arguments, rows, self.smaller())
             self.stream = EncoderStream(units, rows.shape[0], rows.shape[1])
             self.layer_arguments = LayerArguments(self.stream)
         return self.stream
@@ -119,7 +126,7 @@ def _pieces(groups: list[MediaGroup], encoded: list[StreamGroup]) -> list[dict[i
     """
     units, rows = encoded[0].units.layout.count, len(encoded[0].units.members)
     members = [list(range(len(g.members))) if len(groups) == 1 else g.members.tolist() for g in groups]
-    counts = {m: g.uncompressed // units for g, mine in zip(groups, members, strict=True) for m in mine}
+    counts = {m: g.seen // units for g, mine in zip(groups, members, strict=True) for m in mine}
     if len(encoded) > 1 or sum(counts.values()) != rows or rows == len(counts):
         return None
     starts = dict(zip(sorted(counts), accumulate((counts[m] for m in sorted(counts)), initial=0), strict=False))

@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ...common.errors import BadInput
+from ...ir.layout import Layout
 from ...ir.site import Site
 from ..adapters import Adapter
 from ..reading import taps
@@ -36,6 +37,7 @@ class EncoderSites:
 
     Args:
         encoding: tells which modality is being encoded, for encoders that several modalities share; None is unknown.
+        smaller: tells the layout of one row of the encoding in progress where its input was made smaller, else None.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class EncoderSites:
         *,
         forced: bool,
         encoding: Callable[[], str | None],
+        smaller: Callable[[], Layout | None],
     ) -> None:
-        self.modality, self.forced, self.sites, self.encoding = modality, forced, sites, encoding
+        self.modality, self.forced, self.sites = modality, forced, sites
+        self.encoding, self.smaller = encoding, smaller
         self.flow = adapter.encoder_flow(model, modality)
         self._names = list(inspect.signature(self.flow.encoder.forward).parameters)
         self._runs: Any = WeakTensorKeyDictionary()
@@ -128,7 +132,8 @@ class EncoderSites:
         for tap in self._mine():
             tap.clear()
         arguments = dict(zip(self._names, args, strict=False)) | kwargs
-        self._local.run = EncoderRun(self.flow, arguments, [*self._mine(), *self._followers], forced=self.forced)
+        read = [*self._mine(), *self._followers]
+        self._local.run = EncoderRun(self.flow, arguments, read, smaller=self.smaller, forced=self.forced)
 
     def _mine(self) -> list[taps.Tap | Reader]:
         return [tap for site in self.sites for tap in site.taps.values()]

@@ -53,7 +53,7 @@ def leave_out(state: CallState, modality: str, run: InputRun) -> None:
         if order is not None:
             members = [order[member] for member in group.members.tolist()]
         index = torch.stack([run.kept[number] for number in members])
-        remaining[place] = group.compressed(index, run.layouts[members[0]])
+        remaining[place] = group.shortened(index, run.layouts[members[0]])
         frames = grid_of(medium.layout)[0]
         if 1 < frames == medium.layout.separators:
             others.append(_classes(group, index, frames, grid_of(remaining[place].layout)[0]))
@@ -62,7 +62,7 @@ def leave_out(state: CallState, modality: str, run: InputRun) -> None:
 
 def _classes(group: MediaGroup, index: torch.Tensor, frames: int, left: int) -> torch.Tensor:
     """Flat positions of the class tokens of frames that are gone; each stands before the tokens of its frame."""
-    each = group.uncompressed // frames
+    each = group.seen // frames
     kept = torch.zeros(len(index), frames, dtype=torch.uint8, device=index.device).scatter(1, index // each, 1)
     gone = kept.argsort(dim=1, stable=True)[:, : frames - left]
     return group.positions.gather(1, gone * each) - 1

@@ -68,6 +68,16 @@ class InputSites:
         runs = [*self._last().values(), *(() if self.sound is None or self.sound.run is None else [self._sounds()])]
         return {run.site: nn.utils.rnn.pad_sequence(list(run.kept), batch_first=True, padding_value=-1) for run in runs}
 
+    def smaller(self, modality: str) -> Layout | None:
+        """The layout of one row of the encoding in progress in this thread, None where its input is as it was given.
+
+        Encoders that take media in rows take them in one size.
+        """
+        if modality == "audio":
+            return None if self.sound is None else self.sound.smaller
+        run: InputRun | None = getattr(self._local, "encoding", None)
+        return None if run is None else run.layouts[0]
+
     def leave_out(self, state: CallState, precomputed: Mapping[str, Any]) -> None:
         """Drop from a call what was dropped before its media were encoded.
 
@@ -137,7 +147,7 @@ class InputSites:
         if self.forced or any(t.count != m.layout.count for m, t in zip(media, targets, strict=True)):
             form = self.adapter.input_form(self.model.config, modality)
             run, arguments = shortened_input(site, form, arguments, media)  # type: ignore[arg-type]
-        with self._resizing(run):
+        with self._encoding(run):
             output = features(**arguments)
         if run is not None:
             place_features(output, run)
@@ -155,8 +165,9 @@ class InputSites:
             self._local.inside = False
 
     @contextmanager
-    def _resizing(self, run: InputRun | None) -> Iterator[None]:
-        """While media of other sizes than the encoder's own are encoded."""
+    def _encoding(self, run: InputRun | None) -> Iterator[None]:
+        """While `run` is encoded, whose media may be of other sizes than the encoder's own."""
+        self._local.encoding = run
         self._local.resizing = run is not None and any(
             grid_of(medium.layout)[1:] != grid_of(layout)[1:]
             for medium, layout in zip(run.media, run.layouts, strict=True)
@@ -164,7 +175,7 @@ class InputSites:
         try:
             yield
         finally:
-            self._local.resizing = False
+            self._local.resizing, self._local.encoding = False, None
 
     def _interpolate(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> Any:
         if not getattr(self._local, "resizing", False):

@@ -70,6 +70,12 @@ class SoundSite:
         """The last run of this thread."""
         return getattr(self._local, "run", None)
 
+    @property
+    def smaller(self) -> Layout | None:
+        """The layout of one window of the run in progress, None where it is whole."""
+        found: Shortened | None = getattr(self._local, "active", None)
+        return None if found is None else Layout(found.rows.shape[1])
+
     def _enter(self, tower: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         spectrum = args[0] if args else kwargs["input_features"]
         found = self._choose(spectrum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...common.errors import BadInput
@@ -9,12 +10,11 @@ from ...ir.graph import Graph
 from ...ir.input_changes import input_changes
 from ...ir.layout import Layout
 from ...ir.placement import Placement
-from ...ir.plan import Plan
 from ...ir.site import Site
 from ...passes import Pass, create
 from ...passes.input_pass import InputPass
 from ..adapters import Adapter
-from ..adapters.input_table import why_not
+from ..adapters.input_table import SOUNDS, why_not
 
 _MEL_BANDS, _SPECTRA_PER_SECOND = 128, 100
 
@@ -44,26 +44,24 @@ def check_input_site(placement: Placement, adapter: Adapter, config: Any, where:
         )
 
 
-def check_with_inputs(plan: Plan, adapter: Adapter) -> None:
-    """Refuse passes that read or act inside an encoder whose input is shortened as well.
+def check_shortened_sounds(model_type: str, placements: Sequence[Placement]) -> None:
+    """Refuse passes that act in or read an encoder of sounds whose output is put back to its places behind it.
 
     Raises:
         BadInput: the sentence names both placements.
     """
-    shortened = {Site.parse(p.site).modality: p for p in plan.placements if Site.parse(p.site).kind == "input"}
-    for number, placement in enumerate(plan.placements):
-        site = Site.parse(placement.site)
-        if site.kind == "input":
-            continue
-        inside = site.kind.startswith("encoder")
+    form = SOUNDS.get(model_type)
+    shortened = next((p for p in placements if p.site == "audio.input"), None)
+    if shortened is None or form is None or not form.scatters:
+        return
+    for number, placement in enumerate(placements):
+        inside = placement.site.startswith("audio.encoder")
         needs = create(placement.method, placement.params).needs(Layout(1))
-        reads = inside or any(need.stage == "encoder" for need in needs)
-        for modality in placement.modalities(adapter.modalities) if reads else ():
-            if modality in shortened:
-                raise BadInput(
-                    f"placements[{number}]: {placement.label()} {'acts in' if inside else 'reads'} the {modality} "
-                    f"encoder, whose input {shortened[modality].label()} shortens; keep one of the two"
-                )
+        if inside or (placement is not shortened and any(need.stage == "encoder" for need in needs)):
+            raise BadInput(
+                f"placements[{number}]: {placement.label()} {'acts in' if inside else 'reads'} the audio encoder, whose "
+                f"input {shortened.label()} shortens; a {model_type} model takes only one of the two"
+            )
 
 
 def check_change(graph: Graph, method: Pass, modality: str) -> None:

@@ -28,7 +28,7 @@ def encoder_signal(need: Need, call: AttentionCall, query: Any) -> torch.Tensor:
 
 def of_group(read: torch.Tensor, group: MediaGroup) -> torch.Tensor:
     """The part of an encoder signal that belongs to the tokens that remain of a group, (M, n, ...)."""
-    return gather(read[group.members][:, -group.uncompressed :], group.selected)
+    return gather(read[group.members][:, -group.seen :], group.encoded)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -63,6 +63,7 @@ class KnownJudge:
     harm: dict[str, float]
     calls: int = 0
     samples: int = 10
+    harm_at: dict[str, float] = field(default_factory=dict)
 
     def judge(self, plan: Plan, *, give_up: Callable[[Fidelity], bool] | None = None) -> Fidelity | None:
         loss = sum(self._harm(p.method, p.site) * (1 - p.keep) ** 2 for p in plan.placements)
@@ -75,7 +76,7 @@ class KnownJudge:
 
     def _harm(self, method: str, site: str) -> float:
         depth = int(site.rsplit(".", 1)[1]) if site.startswith("decoder") else 0
-        return self.harm.get(method, 1.0) / (1 + depth)
+        return self.harm_at.get(f"{method}@{site}", self.harm.get(method, 1.0) / (1 + depth))
 
 
 def make_model(*, seed: int = 0, layers: int = 3) -> Any:

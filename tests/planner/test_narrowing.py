@@ -17,7 +17,7 @@ from foveate.planner.search.batch_solver import countable, least_dropped
 from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.narrowing import narrow, remaining_after
 from foveate.planner.search.neighbours import neighbours
-from foveate.planner.search.screening import Screen, screened
+from foveate.planner.search.screening import Screen, screened, screening_steps
 from foveate.planner.search.shortlist import shortlisted
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
@@ -127,8 +127,21 @@ def test_the_screen_ranks_passes_by_their_harm(solver: Solver, known_judge: Any)
     assert {"random", "uniform", "pool"} <= {decision.methods[0] for decision in first}
     assert all(solver.solve(decision).feasible for decision in first)
     twice = [step for step, points in screen.points.items() if len(points) == 2]
-    assert len(twice) >= len(screen.points) // 3
+    assert len(twice) >= len(screen.points) // 4
     assert screen.ranked()[0] in twice
+
+
+def test_the_best_passes_inside_the_encoder_are_screened_at_its_other_layers(solver: Solver, known_judge: Any) -> None:
+    harm = {name: 8.0 for name in solver.space.methods} | {"divprune": 0.05}
+    judge = known_judge(harm, harm_at={"divprune@image.encoder.layers.0.mid": 0.01})
+    usual = next(step for step in screening_steps(solver) if step.method == "divprune" and "mid" in step.kind)
+    screen = screened(solver, judge, profile={})
+    early = Step("divprune", ("encoder.layers.0.mid",))
+    assert usual != early
+    assert screen.ranked()[0] == early
+    assert early in screen.mixable()
+    assert usual in screen.mixable()
+    assert screened(solver, judge, profile={}).points == screen.points
 
 
 def test_a_second_look_mends_a_lucky_first_one(solver: Solver, known_judge: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -52,8 +53,9 @@ def unit_tokens(case: Case, model: Any, inputs: Any, shape: tuple[int, int]) -> 
     family, grids = case.name.split("-")[0], inputs.get(f"{case.modality}_grid_thw")
     if grids is None and family not in PACKED_IN_ROWS:
         side = SIDE.get(family, 2)
-        tokens = grid_tokens((1, 4 // side, 4 // side), side)
-        head = 0 if family == "llama4" else length - 16
+        patches = 4 if family == "llama4" else math.isqrt(length)
+        tokens = grid_tokens((1, patches // side, patches // side), side)
+        head = 0 if family == "llama4" else length - patches * patches
         if family == "voxtral":  # sounds of one, two and three chunks, four positions side by side
             tokens, head = [list(range(4 * i, 4 * i + 4)) for i in range(4)], 0
         pieces = PIECES.get(case.name, [1] * rows)
