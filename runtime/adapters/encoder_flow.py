@@ -72,7 +72,8 @@ def dense(layout: Layout, *, side: int = 1, run: int = 1, after: int = 0) -> Arr
         prefix = length - after - places.numel()
         starts = length * torch.arange(rows, device=states.device) + prefix
         found = Layout(own.count, own.grid, prefix=prefix)
-        return [Units(tuple(range(rows)), found, places[None] + starts[:, None, None])]
+        members = tuple(range(rows)) if isinstance(rows, int) else ()  # their number is free in an export
+        return [Units(members, found, places[None] + starts[:, None, None])]
 
     return arrange
 

@@ -142,13 +142,16 @@ class EncoderStream:
 
     def unit_ranks(self) -> torch.Tensor:
         """(remaining units,) int64 numbers of the units that remain, medium after medium in the order of the run."""
+        if len(self.groups) == 1:
+            kept, count = self.groups[0].kept, self.groups[0].units.layout.count
+            return (kept + count * torch.arange(kept.shape[0], device=kept.device)[:, None]).flatten()
         counts = {m: group.units.layout.count for group in self.groups for m in group.units.members}
         starts = dict(zip(sorted(counts), accumulate((counts[m] for m in sorted(counts)), initial=0), strict=False))
         return torch.cat([row + starts[member] for member, row in self._by_medium()])
 
     def unit_count(self) -> int:
         """Units of all media before anything was dropped."""
-        return sum(len(group.units.members) * group.units.layout.count for group in self.groups)
+        return sum(group.kept.shape[0] * group.units.layout.count for group in self.groups)
 
     def _compress(
         self, site: LiveSite, group: StreamGroup, flat: torch.Tensor, places: torch.Tensor, signals: Signals

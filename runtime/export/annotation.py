@@ -26,7 +26,10 @@ def annotate(model: Any, plan: Plan, layout: Layout, sites: Sequence[LiveSite], 
     for site in sites:
         current = site.target(current)
         counts.append(current.count)
-    model.producer_name, model.doc_string = "foveate", "Encoder, projector and the passes placed behind them."
+    model.producer_name, model.doc_string = (
+        "foveate",
+        "Encoder, projector and the passes placed inside and behind them.",
+    )
     entries = {
         "plan": plan.to_yaml(),
         "tokens": " ".join(map(str, counts)),

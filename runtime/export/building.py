@@ -11,8 +11,10 @@ import torch
 
 from ...common.errors import BadInput
 from ...ir.placement import Placement
-from ..adapters import adapter_of
+from ...ir.site import Site
+from ..adapters import Adapter, adapter_of
 from ..adaptive import require_counts
+from ..encoder.sites import EncoderSites
 from ..sites import LiveSite, live_site, release
 from .compressed_encoder import CompressedEncoder
 
@@ -36,19 +38,24 @@ def compressed_encoder(
         raise BadInput(f"the request's {modality} media have different sizes; export for one size")
     name, features = _features(model, modality, inputs, len(media))
     sites: list[LiveSite] = []
+    handles: list[Any] = []
     try:
         for placement in placements:
             sites.append(live_site(placement, model, adapter, model.config))
-            _require_readable(sites[-1])
+        within = [site for site in sites if _in_encoder(site)]
+        behind = [site for site in sites if not _in_encoder(site)]
+        _require_readable(behind, within)
+        inside = _hooked(model, adapter, modality, within, handles)
         with torch.no_grad():
             encoded = adapter.encode(model, modality, {name: features})
-        yield (
-            CompressedEncoder(
-                model, adapter, modality, name=name, medium=media[0], sites=sites, encoded=encoded
-            ).eval(),
-            features,
+        _require_rows(inside, len(media), media[0].layout.count)
+        made = CompressedEncoder(
+            model, adapter, modality, name=name, medium=media[0], inside=inside, sites=behind, encoded=encoded
         )
+        yield made.eval(), features
     finally:
+        for handle in handles:
+            handle.remove()
         for site in sites:
             release(site)
 
@@ -73,10 +80,44 @@ def _features(model: Any, modality: str, inputs: Mapping[str, torch.Tensor], med
     return name, given[name]
 
 
-def _require_readable(site: LiveSite) -> None:
-    inside = sorted({str(need.signal) for need in site.taps if need.stage != "encoder"})
-    if inside:
-        raise BadInput(
-            f"{site.placement.label()} cannot be exported: it reads {', '.join(inside)} of the decoder, which an "
-            "encoder's model does not hold"
-        )
+def _in_encoder(site: LiveSite) -> bool:
+    return Site.parse(site.placement.site).kind.startswith("encoder")
+
+
+def _hooked(
+    model: Any, adapter: Adapter, modality: str, sites: list[LiveSite], handles: list[Any]
+) -> EncoderSites | None:
+    """The placements inside the encoder, hooked into it; their handles are added to `handles`."""
+    if not sites:
+        return None
+    inside = EncoderSites(model, adapter, modality, sites, forced=False, encoding=lambda: None, smaller=lambda: None)
+    handles += inside.hook()
+    return inside
+
+
+def _require_rows(inside: EncoderSites | None, media: int, count: int) -> None:
+    """Refuse encoders that take several rows for a medium, or several media in one: rows are what stays free."""
+    run = None if inside is None else inside.run
+    if run is not None and run.compressed:
+        groups = run.opened.groups
+        if len(groups) != 1 or run.opened.rows != media or groups[0].units.layout.count != count:
+            raise BadInput(
+                "the encoder takes its media in parts or all in one row, so passes inside it cannot be exported with "
+                "a free number of media; place them at the projector's output"
+            )
+
+
+def _require_readable(sites: Sequence[LiveSite], inside: Sequence[LiveSite]) -> None:
+    """Refuse passes behind the encoder that read the decoder, or layers of which other passes drop tokens."""
+    for site in sites:
+        read = sorted({str(need.signal) for need in site.taps if need.stage != "encoder"})
+        if read:
+            raise BadInput(
+                f"{site.placement.label()} cannot be exported: it reads {', '.join(read)} of the decoder, which an "
+                "encoder's model does not hold"
+            )
+        if inside and site.taps:
+            raise BadInput(
+                f"{site.placement.label()} cannot be exported: it reads the encoder, in which "
+                f"{inside[0].placement.label()} drops tokens"
+            )

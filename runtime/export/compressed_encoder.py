@@ -13,18 +13,20 @@ from ...ir.layout import Layout
 from ...ir.signal import Need
 from ...passes.primitives.merge import gather
 from ..adapters import Adapter, Medium
+from ..encoder.sites import EncoderSites
 from ..sites import LiveSite, carried_out
 
 
 class CompressedEncoder(nn.Module):
-    """Encoder, projector, and the passes placed at the projector's output.
+    """Encoder, projector, and the passes placed inside the encoder and at the projector's output.
 
     It runs what a live call runs: the family's own `get_*_features`, the same passes with the same signals, and the
     same merging; only the sequence of the decoder is not there.
 
     Args:
         model: a live model. name: the argument of its forward that holds the modality's features.
-        medium: how each medium's tokens are arranged. sites: the placements, in order, with their taps installed.
+        medium: how each medium's tokens are arranged. inside: the placements inside the encoder, hooked into it.
+        sites: those at the projector's output, in order, with their taps installed.
         encoded: what the family's code gives for some media, which shows in what form it gives it.
     """
 
@@ -36,12 +38,13 @@ class CompressedEncoder(nn.Module):
         *,
         name: str,
         medium: Medium,
+        inside: EncoderSites | None,
         sites: Sequence[LiveSite],
         encoded: Any,
     ) -> None:
         super().__init__()
         self.model, self.adapter, self.modality, self.name = model, adapter, modality, name
-        self.sites, self.layout = list(sites), medium.layout
+        self.inside, self.sites, self.layout = inside, list(sites), medium.layout
         self.taps = {need: tap for site in sites for need, tap in site.tapped("encoder").items()}
         # Families that give a list cut the projector's output into it, which would fix the number of media.
         self.cut = not isinstance(getattr(encoded, "pooler_output", encoded), torch.Tensor)
@@ -65,8 +68,7 @@ class CompressedEncoder(nn.Module):
         whole = self._encoded(features).reshape(-1, self.layout.total, self.width)
         signals = {need: self._signal(tap.take(), whole.shape[0]) for need, tap in self.taps.items()}
         places = torch.tensor(self.places, device=whole.device)
-        selected = torch.arange(len(self.places), device=whole.device).expand(whole.shape[0], -1)
-        layout = Layout(self.layout.count, self.layout.grid)
+        selected, layout = self._left_by_encoder(whole)
         for site in self.sites:
             target = site.target(layout)
             if target.count != layout.count:
@@ -77,6 +79,19 @@ class CompressedEncoder(nn.Module):
             staying = torch.tensor(self.staying, device=whole.device).expand(whole.shape[0], -1)
             index = torch.cat([index, staying], dim=1).sort(dim=1).values
         return gather(whole, index), index
+
+    @property
+    def placed(self) -> list[LiveSite]:
+        """Every placement, in order."""
+        return [*(() if self.inside is None else self.inside.sites), *self.sites]
+
+    def _left_by_encoder(self, whole: torch.Tensor) -> tuple[torch.Tensor, Layout]:
+        """(M, n) of the compressible tokens that come out of the encoder, and how they are arranged."""
+        if self.inside is None or self.inside.run is None or not self.inside.run.compressed:
+            everything = torch.arange(len(self.places), device=whole.device).expand(whole.shape[0], -1)
+            return everything, Layout(self.layout.count, self.layout.grid)
+        group = self.inside.run.opened.groups[0]
+        return group.kept, group.layout.without_prefix()
 
     def _encoded(self, features: torch.Tensor) -> torch.Tensor:
         """(..., D) features of all media, as the family's own code computes them."""

@@ -67,8 +67,8 @@ def export_onnx(
         opset: of the default operators, 18 or later.
 
     Raises:
-        BadInput: a library is missing, the plan acts inside the encoder or before it, or the family's features are
-            not one tensor with an entry for each medium.
+        BadInput: a library is missing, the plan acts before the encoder, or the family's features are not one tensor
+            with an entry for each medium.
     """
     for library in _NEEDED:
         _require(library)
@@ -98,17 +98,17 @@ def _split(plan: Plan) -> tuple[Plan, tuple[str, ...]]:
     """The placements that an encoder's model can hold, and labels of those that are left to the decoder.
 
     Raises:
-        BadInput: a placement acts in the encoder or before it.
+        BadInput: a placement acts before the encoder.
     """
     kinds = [(placement, Site.parse(placement.site).kind) for placement in plan.placements]
     for placement, kind in kinds:
-        if not kind.startswith("decoder") and kind != "projector.output":
+        if kind == "input":
             raise BadInput(
-                f"{placement.label()} cannot be exported: an ONNX model holds placements at the projector's output; "
-                "plan without sites before it"
+                f"{placement.label()} cannot be exported: an ONNX model begins at the encoder's input as it is given; "
+                "make the input smaller before it, and plan without passes at the input"
             )
     inside = tuple(placement.label() for placement, kind in kinds if kind.startswith("decoder"))
-    return plan.with_placements([placement for placement, kind in kinds if kind == "projector.output"]), inside
+    return plan.with_placements([placement for placement, kind in kinds if not kind.startswith("decoder")]), inside
 
 
 def _exported(
@@ -132,7 +132,7 @@ def _exported(
     with torch.no_grad(), built as (encoder, features):
         tokens_out = int(encoder(features[:1])[1].shape[1])
         program = recorded_model(encoder, several(features, 2), opset)
-        annotate(program, plan.with_placements(mine), encoder.layout, encoder.sites, left)
+        annotate(program, plan.with_placements(mine), encoder.layout, encoder.placed, left)
         data, error = verified(program, encoder, features)
         shape = (0, *features.shape[1:])
         path = write_whole(folder / f"{modality}_encoder.onnx", data)

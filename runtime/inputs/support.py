@@ -58,9 +58,10 @@ def check_shortened_sounds(model_type: str, placements: Sequence[Placement]) -> 
         inside = placement.site.startswith("audio.encoder")
         needs = create(placement.method, placement.params).needs(Layout(1))
         if inside or (placement is not shortened and any(need.stage == "encoder" for need in needs)):
+            verb = "acts in" if inside else "reads"
             raise BadInput(
-                f"placements[{number}]: {placement.label()} {'acts in' if inside else 'reads'} the audio encoder, whose "
-                f"input {shortened.label()} shortens; a {model_type} model takes only one of the two"
+                f"placements[{number}]: {placement.label()} {verb} the audio encoder, whose input {shortened.label()} "
+                f"shortens; a {model_type} model takes only one of the two"
             )
 
 

@@ -132,7 +132,7 @@ def test_the_screen_ranks_passes_by_their_harm(solver: Solver, known_judge: Any)
 
 
 def test_the_best_passes_inside_the_encoder_are_screened_at_its_other_layers(solver: Solver, known_judge: Any) -> None:
-    harm = {name: 8.0 for name in solver.space.methods} | {"divprune": 0.05}
+    harm = dict.fromkeys(solver.space.methods, 8.0) | {"divprune": 0.05}
     judge = known_judge(harm, harm_at={"divprune@image.encoder.layers.0.mid": 0.01})
     usual = next(step for step in screening_steps(solver) if step.method == "divprune" and "mid" in step.kind)
     screen = screened(solver, judge, profile={})

@@ -27,6 +27,16 @@ FAMILIES = ("llava", "gemma3", "paligemma", "internvl", "video_llava", "voxtral"
 FEW = [("llava", "fastervlm"), ("video_llava", MERGING), ("voxtral", POOLING)]
 REST = [(f, m) for f in FAMILIES for m in (SELECTING, MERGING, POOLING) if (f, m) not in FEW] + [("llava", "visionzip")]
 CASES = [*FEW, *(pytest.param(*case, marks=pytest.mark.slow) for case in REST)]
+INSIDE = [
+    ("llava", [("evit", "encoder.layers.1.mid"), ("divprune", "projector.output")]),
+    ("paligemma", [("tome", "encoder.layers.0.mid"), ("divprune", "encoder.layers.1.mid")]),
+]
+INSIDE_REST = [
+    ("internvl", [("divprune", "encoder.layers.1.mid"), ("pool", "projector.output")]),
+    ("gemma3", [("uniform", "encoder.layers.1")]),
+    ("voxtral", [("a-tome", "encoder.layers.0.mid")]),
+    ("llava", [("divprune", "encoder.output")]),
+]
 TOKENS = {"image": IMAGE, "video": VIDEO, "audio": AUDIO}
 
 
@@ -57,7 +67,24 @@ def test_onnxruntime_gives_what_the_decoder_receives(family: str, method: str, t
     case = BY_NAME[family]
     model = case.build()
     inputs, _ = batch(case, rows=1)
-    plan = Plan.of(Placement(method, f"{case.modality}.projector.output", 0.5))
+    agrees(model, Plan.of(Placement(method, f"{case.modality}.projector.output", 0.5)), case, inputs, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "steps"), [*INSIDE, *(pytest.param(*case, marks=pytest.mark.slow) for case in INSIDE_REST)]
+)
+def test_passes_inside_the_encoder_are_exported(family: str, steps: list[tuple[str, str]], tmp_path: Path) -> None:
+    case = BY_NAME[family]
+    model = case.build()
+    inputs, _ = batch(case, rows=1)
+    plan = Plan.of(*(Placement(method, f"{case.modality}.{site}", 0.5) for method, site in steps))
+    counts = agrees(model, plan, case, inputs, tmp_path)
+    assert len(counts) == len(steps) + 1
+    assert sorted(counts, reverse=True) == counts
+
+
+def agrees(model: Any, plan: Plan, case: Any, inputs: dict[str, torch.Tensor], tmp_path: Path) -> list[int]:
+    """The exported model gives what the live model's decoder receives; the counts that it carries."""
     expected, places = received(model, plan, inputs, TOKENS[case.modality])
     (found,) = export_onnx(model, plan, tmp_path, inputs=inputs)
     assert found.error <= 1e-4
@@ -75,6 +102,8 @@ def test_onnxruntime_gives_what_the_decoder_receives(family: str, method: str, t
     several, _ = session.run(None, {given.name: three.numpy()})
     assert several.shape == (3, *output.shape[1:])
     torch.testing.assert_close(torch.from_numpy(several[0]), torch.from_numpy(output[0]), rtol=0, atol=1e-4 * scale)
+    entries = {entry.key: entry.value for entry in onnx.load(found.path).metadata_props}
+    return [int(count) for count in entries["foveate.tokens"].split()]
 
 
 def test_what_acts_in_the_decoder_is_left_out_and_said(tmp_path: Path) -> None:
@@ -112,8 +141,8 @@ def hooks(model: torch.nn.Module) -> list[tuple[int, int]]:
 @pytest.mark.parametrize(
     ("family", "placement", "words"),
     [
-        ("llava", Placement("downsample", "image.input", 0.25), "plan without sites before it"),
-        ("llava", Placement("tome", "image.encoder.layers.0.mid", 0.5), "plan without sites before it"),
+        ("llava", Placement("downsample", "image.input", 0.25), "plan without passes at the input"),
+        ("qwen2_vl", Placement("tome", "image.encoder.layers.0.mid", 0.5), "image_grid_thw"),
         ("qwen2_vl", Placement("pool", "image.projector.output", 0.5), "image_grid_thw"),
         ("video_llava", Placement("fastervlm", "video.projector.output", 0.5), "runs on parts of a medium"),
     ],

@@ -11,6 +11,7 @@ from family_cases import BY_NAME
 from live_families import batch
 
 from foveate.common.errors import BadInput
+from foveate.ir.encoder_sites import ENCODER_SITES
 from foveate.ir.graph import Graph, Stage
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
@@ -50,6 +51,26 @@ def test_counts_equal_a_fresh_trace_of_the_smaller_request(
     assert placed.decoder.tokens[first:] == fresh.decoder.tokens[first:]
     assert placed.decoder.tokens[:first] == traced(name, before).decoder.tokens[:first]  # embedded before they leave
     assert Graph.from_data(placed.to_data()) == placed
+
+
+@pytest.mark.parametrize("site", ["encoder.layers.1", "encoder.layers.0.mid", "encoder.output"])
+@pytest.mark.parametrize(
+    ("name", "method", "keep", "before", "after"),
+    [(name, "downsample", 0.25, LARGE, SMALL) for name in SIZES]
+    + [(name, "uniform-frames", 0.5, LONG, SHORT) for name in FRAMES if (name, "video") in ENCODER_SITES],
+)
+def test_dropping_inside_the_encoder_too_counts_as_in_the_smaller_request(
+    name: str, method: str, keep: float, before: str, after: str, site: str
+) -> None:
+    modality = before.split("=")[0]
+    inside = Placement("random", f"{modality}.{site}", 0.5)
+    both = resolve(traced(name, before), [Placement(method, f"{modality}.input", keep), inside])
+    alone = resolve(traced(name, after), [inside])
+    for ours, theirs in zip(media_stages(both), media_stages(alone), strict=True):
+        assert (ours.tokens, ours.sequences, ours.leaving) == (theirs.tokens, theirs.sequences, theirs.leaving)
+    first = both.decoder.first
+    assert both.decoder.tokens[first:] == alone.decoder.tokens[first:]
+    assert both.placed[1].ops == alone.placed[0].ops
 
 
 @pytest.mark.parametrize("name", ["llava", "vipllava", "paligemma", "internvl", "aya_vision", "cohere2_vision"])

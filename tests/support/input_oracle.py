@@ -1,4 +1,4 @@
-"""The oracle for placements before an encoder: the unmodified model's features of smaller media that were made by hand."""
+"""The oracle for placements before an encoder: the unmodified model's features of smaller media made by hand."""
 
 from __future__ import annotations
 
