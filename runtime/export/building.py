@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
 from ...common.errors import BadInput
+from ...ir.layout import Layout
 from ...ir.placement import Placement
 from ...ir.site import Site
 from ..adapters import Adapter, adapter_of
@@ -17,6 +18,7 @@ from ..adaptive import require_counts
 from ..encoder.sites import EncoderSites
 from ..sites import LiveSite, live_site, release
 from .compressed_encoder import CompressedEncoder
+from .smaller_input import SmallerInput
 
 
 @contextmanager
@@ -42,15 +44,26 @@ def compressed_encoder(
     try:
         for placement in placements:
             sites.append(live_site(placement, model, adapter, model.config))
-        within = [site for site in sites if _in_encoder(site)]
-        behind = [site for site in sites if not _in_encoder(site)]
+        first = [site for site in sites if _kind(site) == "input"]
+        within = [site for site in sites if _kind(site).startswith("encoder")]
+        behind = [site for site in sites if _kind(site) == "projector.output"]
         _require_readable(behind, within)
-        inside = _hooked(model, adapter, modality, within, handles)
-        with torch.no_grad():
-            encoded = adapter.encode(model, modality, {name: features})
-        _require_rows(inside, len(media), media[0].layout.count)
+        smaller = SmallerInput(first[0], model, adapter, modality, media[0]) if first else None
+        inside = _hooked(model, adapter, modality, within, handles, smaller=None if smaller is None else smaller.layout)
+        with torch.no_grad(), nullcontext() if smaller is None else smaller.interpolating():
+            given = features if smaller is None else smaller(features)
+            encoded = adapter.encode(model, modality, {name: given})
+        _require_rows(inside, len(media), media[0].layout.count if smaller is None else smaller.layout.count)
         made = CompressedEncoder(
-            model, adapter, modality, name=name, medium=media[0], inside=inside, sites=behind, encoded=encoded
+            model,
+            adapter,
+            modality,
+            name=name,
+            medium=media[0],
+            smaller=smaller,
+            inside=inside,
+            sites=behind,
+            encoded=encoded,
         )
         yield made.eval(), features
     finally:
@@ -80,17 +93,23 @@ def _features(model: Any, modality: str, inputs: Mapping[str, torch.Tensor], med
     return name, given[name]
 
 
-def _in_encoder(site: LiveSite) -> bool:
-    return Site.parse(site.placement.site).kind.startswith("encoder")
+def _kind(site: LiveSite) -> str:
+    return Site.parse(site.placement.site).kind
 
 
 def _hooked(
-    model: Any, adapter: Adapter, modality: str, sites: list[LiveSite], handles: list[Any]
+    model: Any,
+    adapter: Adapter,
+    modality: str,
+    sites: list[LiveSite],
+    handles: list[Any],
+    *,
+    smaller: Layout | None,
 ) -> EncoderSites | None:
     """The placements inside the encoder, hooked into it; their handles are added to `handles`."""
     if not sites:
         return None
-    inside = EncoderSites(model, adapter, modality, sites, forced=False, encoding=lambda: None, smaller=lambda: None)
+    inside = EncoderSites(model, adapter, modality, sites, forced=False, encoding=lambda: None, smaller=lambda: smaller)
     handles += inside.hook()
     return inside
 

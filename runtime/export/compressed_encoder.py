@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,17 +16,19 @@ from ...passes.primitives.merge import gather
 from ..adapters import Adapter, Medium
 from ..encoder.sites import EncoderSites
 from ..sites import LiveSite, carried_out
+from .smaller_input import SmallerInput
 
 
 class CompressedEncoder(nn.Module):
-    """Encoder, projector, and the passes placed inside the encoder and at the projector's output.
+    """Encoder, projector, and the passes placed before and inside the encoder and at the projector's output.
 
     It runs what a live call runs: the family's own `get_*_features`, the same passes with the same signals, and the
     same merging; only the sequence of the decoder is not there.
 
     Args:
         model: a live model. name: the argument of its forward that holds the modality's features.
-        medium: how each medium's tokens are arranged. inside: the placements inside the encoder, hooked into it.
+        medium: how each medium's tokens are arranged. smaller: the placement before the encoder, None where it gets
+            what the model gets. inside: the placements inside the encoder, hooked into it.
         sites: those at the projector's output, in order, with their taps installed.
         encoded: what the family's code gives for some media, which shows in what form it gives it.
     """
@@ -38,18 +41,19 @@ class CompressedEncoder(nn.Module):
         *,
         name: str,
         medium: Medium,
+        smaller: SmallerInput | None,
         inside: EncoderSites | None,
         sites: Sequence[LiveSite],
         encoded: Any,
     ) -> None:
         super().__init__()
         self.model, self.adapter, self.modality, self.name = model, adapter, modality, name
-        self.inside, self.sites, self.layout = inside, list(sites), medium.layout
+        self.smaller, self.inside, self.sites, self.layout = smaller, inside, list(sites), medium.layout
         self.taps = {need: tap for site in sites for need, tap in site.tapped("encoder").items()}
         # Families that give a list cut the projector's output into it, which would fix the number of media.
         self.cut = not isinstance(getattr(encoded, "pooler_output", encoded), torch.Tensor)
         self.width = _joined(encoded).shape[-1]
-        held, total = set(medium.separators), medium.layout.total
+        held, total = set(medium.separators), self.encoded.total
         self.places = [place for place in range(medium.layout.prefix, total) if place not in held]
         self.staying = [place for place in range(total) if place not in set(self.places)]
 
@@ -65,7 +69,9 @@ class CompressedEncoder(nn.Module):
         """
         for tap in self.taps.values():
             tap.clear()
-        whole = self._encoded(features).reshape(-1, self.layout.total, self.width)
+        with nullcontext() if self.smaller is None else self.smaller.interpolating():
+            given = features if self.smaller is None else self.smaller(features)
+            whole = self._encoded(given).reshape(-1, self.encoded.total, self.width)
         signals = {need: self._signal(tap.take(), whole.shape[0]) for need, tap in self.taps.items()}
         places = torch.tensor(self.places, device=whole.device)
         selected, layout = self._left_by_encoder(whole)
@@ -78,18 +84,24 @@ class CompressedEncoder(nn.Module):
         if self.staying:
             staying = torch.tensor(self.staying, device=whole.device).expand(whole.shape[0], -1)
             index = torch.cat([index, staying], dim=1).sort(dim=1).values
-        return gather(whole, index), index
+        return gather(whole, index), index if self.smaller is None else self.smaller.kept[index]
 
     @property
     def placed(self) -> list[LiveSite]:
         """Every placement, in order."""
-        return [*(() if self.inside is None else self.inside.sites), *self.sites]
+        first = [] if self.smaller is None else [self.smaller.site]
+        return [*first, *([] if self.inside is None else self.inside.sites), *self.sites]
+
+    @property
+    def encoded(self) -> Layout:
+        """How the tokens of each medium that is encoded are arranged."""
+        return self.layout if self.smaller is None else self.smaller.layout
 
     def _left_by_encoder(self, whole: torch.Tensor) -> tuple[torch.Tensor, Layout]:
         """(M, n) of the compressible tokens that come out of the encoder, and how they are arranged."""
         if self.inside is None or self.inside.run is None or not self.inside.run.compressed:
             everything = torch.arange(len(self.places), device=whole.device).expand(whole.shape[0], -1)
-            return everything, Layout(self.layout.count, self.layout.grid)
+            return everything, Layout(self.encoded.count, self.encoded.grid)
         group = self.inside.run.opened.groups[0]
         return group.kept, group.layout.without_prefix()
 
@@ -120,7 +132,7 @@ class CompressedEncoder(nn.Module):
                 f"the {self.modality} encoder runs on parts of a medium, so passes that read its attention cannot be "
                 "exported"
             )
-        signal: torch.Tensor = read[:, -self.layout.count :]
+        signal: torch.Tensor = read[:, -self.encoded.count :]
         return signal
 
 

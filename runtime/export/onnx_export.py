@@ -67,8 +67,8 @@ def export_onnx(
         opset: of the default operators, 18 or later.
 
     Raises:
-        BadInput: a library is missing, the plan acts before the encoder, or the family's features are not one tensor
-            with an entry for each medium.
+        BadInput: a library is missing, a pass reads what an encoder's model does not hold, or the family's features
+            are not one tensor with an entry for each medium.
     """
     for library in _NEEDED:
         _require(library)
@@ -95,18 +95,8 @@ def _require(library: str) -> Any:
 
 
 def _split(plan: Plan) -> tuple[Plan, tuple[str, ...]]:
-    """The placements that an encoder's model can hold, and labels of those that are left to the decoder.
-
-    Raises:
-        BadInput: a placement acts before the encoder.
-    """
+    """The placements that an encoder's model can hold, and labels of those that are left to the decoder."""
     kinds = [(placement, Site.parse(placement.site).kind) for placement in plan.placements]
-    for placement, kind in kinds:
-        if kind == "input":
-            raise BadInput(
-                f"{placement.label()} cannot be exported: an ONNX model begins at the encoder's input as it is given; "
-                "make the input smaller before it, and plan without passes at the input"
-            )
     inside = tuple(placement.label() for placement, kind in kinds if kind.startswith("decoder"))
     return plan.with_placements([placement for placement, kind in kinds if not kind.startswith("decoder")]), inside
 

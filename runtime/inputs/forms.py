@@ -51,7 +51,7 @@ class Pictures(InputForm):
     def resized(self, arguments: Mapping[str, Any], before: Sequence[Grid], after: Sequence[Grid]) -> dict[str, Any]:
         """All at once: they share one grid."""
         changed = dict(arguments)
-        size = _pixel_size(arguments[self.pixels], before[0], after[0])
+        size = pixel_size(arguments[self.pixels], before[0], after[0])
         changed[self.pixels] = resize(arguments[self.pixels], size)
         for name in self.masks:
             if arguments.get(name) is not None:
@@ -128,7 +128,8 @@ def grid_of(layout: Layout) -> Grid:
     return (1, 1, layout.count) if layout.grid is None else layout.grid
 
 
-def _pixel_size(pixels: torch.Tensor, before: Grid, after: Grid) -> tuple[int, int]:
+def pixel_size(pixels: torch.Tensor, before: Grid, after: Grid) -> tuple[int, int]:
+    """(height, width) of frames whose grid of tokens becomes `after`."""
     height, width = pixels.shape[-2] // before[1], pixels.shape[-1] // before[2]
     if before == after:
         return int(pixels.shape[-2]), int(pixels.shape[-1])

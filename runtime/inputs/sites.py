@@ -52,7 +52,7 @@ class InputSites:
             if hasattr(self.owner, name):
                 setattr(self.owner, name, self._shortening(getattr(self.owner, name), modality))
                 self._wrapped.append(name)
-        embeddings = [module for module in self.owner.modules() if _interpolates(module)]
+        embeddings = [module for module in self.owner.modules() if interpolates(module)]
         handles = [m.register_forward_pre_hook(self._interpolate, with_kwargs=True) for m in embeddings]
         return [self, *handles, *(() if self.sound is None else self.sound.hook())]
 
@@ -219,7 +219,7 @@ def _bare(layout: Layout) -> Layout:
     return Layout(layout.count, layout.grid)
 
 
-def _interpolates(module: nn.Module) -> bool:
+def interpolates(module: nn.Module) -> bool:
     """Whether a module adds position embeddings that it interpolates on request."""
     named = type(module).__name__.endswith("Embeddings")
     return named and "interpolate_pos_encoding" in inspect.signature(module.forward).parameters

@@ -32,6 +32,8 @@ INSIDE = [
     ("paligemma", [("tome", "encoder.layers.0.mid"), ("divprune", "encoder.layers.1.mid")]),
 ]
 INSIDE_REST = [
+    ("llava", [("downsample", "input"), ("divprune", "encoder.layers.1.mid"), ("divprune", "projector.output")]),
+    ("internvl", [("downsample", "input")]),
     ("internvl", [("divprune", "encoder.layers.1.mid"), ("pool", "projector.output")]),
     ("gemma3", [("uniform", "encoder.layers.1")]),
     ("voxtral", [("a-tome", "encoder.layers.0.mid")]),
@@ -141,7 +143,7 @@ def hooks(model: torch.nn.Module) -> list[tuple[int, int]]:
 @pytest.mark.parametrize(
     ("family", "placement", "words"),
     [
-        ("llava", Placement("downsample", "image.input", 0.25), "plan without passes at the input"),
+        ("video_llava", Placement("uniform-frames", "video.input", 0.5), "plan without that pass"),
         ("qwen2_vl", Placement("tome", "image.encoder.layers.0.mid", 0.5), "image_grid_thw"),
         ("qwen2_vl", Placement("pool", "image.projector.output", 0.5), "image_grid_thw"),
         ("video_llava", Placement("fastervlm", "video.projector.output", 0.5), "runs on parts of a medium"),
