@@ -43,6 +43,9 @@ from foveate.planner.search.screening import Profile
 ABOVE_FLOOR = (0.5, 0.42, 0.34, 0.27, 0.2, 0.14, 0.08)
 """Budgets that are probed, as parts of the way from the least possible TTFT to the uncompressed one."""
 
+ROUNDS, PREFILLS_MS = (11, 31), 3000.0
+"""Least and most rounds of a timing; between them so many that the uncompressed prefills take about three seconds."""
+
 _PROBED = 2
 
 
@@ -53,7 +56,7 @@ class Bench:
     task: Task
     profile: DeviceProfile
     trials: int
-    rounds: int
+    rounds: int | None
     place: Path | None
     passes: tuple[str, ...] | None = None
     done: dict[str, Any] = field(default_factory=dict)
@@ -168,7 +171,9 @@ def planned(bench: Bench, limit: float) -> list[Rival]:
     choice = job.decide(search)
     inputs = collate(bench.task.decisive[:1])
     plan = Plan.of(*choice.solution.placements)
-    return matched(job.solver, plan, entrants(search, job.deciding), bench.task.model, inputs, rounds=bench.rounds)
+    least, most = ROUNDS
+    rounds = bench.rounds or min(most, max(least, round(PREFILLS_MS / job.solver.baseline.ttft_ms)))
+    return matched(job.solver, plan, entrants(search, job.deciding), bench.task.model, inputs, rounds=rounds)
 
 
 def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> None:
@@ -214,7 +219,7 @@ def _bench(options: argparse.Namespace) -> Bench:
         task=task,
         profile=profile,
         trials=14 if quick else options.trials,
-        rounds=5 if quick else 31,
+        rounds=5 if quick else None,
         place=options.cache,
         passes=task.few if quick else None,
         done=done,
