@@ -55,8 +55,12 @@ class MediaGroup:
         """A group of its own for each medium, in order; one medium stays as it is."""
         if len(self.members) == 1:
             return [self]
-        each = (torch.split(part, 1) for part in (self.members, self.positions, self.selected, self.encoded))
-        return [MediaGroup(self.modality, self.layout, *row, self.seen) for row in zip(*each, strict=True)]
+        parts = (self.members, self.positions, self.selected, self.encoded)
+        rows = zip(*(torch.split(part, 1) for part in parts), strict=True)
+        return [
+            replace(self, members=members, positions=positions, selected=selected, encoded=encoded)
+            for members, positions, selected, encoded in rows
+        ]
 
 
 def media_groups(
