@@ -1,8 +1,9 @@
 """Plans as ONNX models beside torch: encoder, projector and compression of one medium on this CPU.
 
 Random weights of a small but real shape; five families (three of pictures, one of clips, one of sounds), each with a
-selecting, a merging and a pooling pass. The difference is the largest one from torch over features and media, relative
-to the largest feature; times are medians of interleaved rounds on the same threads.
+selecting, a merging and a pooling pass behind the projector; where a family has sites inside its encoder, also a
+selecting and a merging pass there, and a smaller picture before it. The difference is the largest one from torch over
+features and media, relative to the largest feature; times are medians of interleaved rounds on the same threads.
 """
 
 from __future__ import annotations
@@ -19,12 +20,21 @@ import transformers as t
 from _table import Goal, finish, parser, show
 
 from foveate.common.timing import fixed_threads, interleave, median_interval, ratio_interval
+from foveate.ir.encoder_sites import ENCODER_SITES
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.runtime.export import export_onnx
 from foveate.runtime.export.building import compressed_encoder
 
-METHODS = {"selecting": "divprune", "merging": "a-tome-output", "pooling": "pool"}
+BEHIND, INSIDE = "projector.output", "encoder.layers.2.mid"
+KINDS = {
+    "selecting": (("divprune", BEHIND),),
+    "merging": (("a-tome-output", BEHIND),),
+    "pooling": (("pool", BEHIND),),
+    "selecting inside": (("divprune", INSIDE),),
+    "merging inside": (("tome", INSIDE),),
+    "smaller and selecting inside": (("downsample", "input"), ("divprune", INSIDE)),
+}
 TOKEN, KEEP, LIMIT = 3, 0.25, 1e-4
 TEXT: dict[str, Any] = {
     "vocab_size": 64,
@@ -96,13 +106,14 @@ def measure(family: str, kind: str, folder: Path, *, rounds: int, threads: int) 
     torch.manual_seed(0)
     model = build().eval()
     inputs = {name: torch.randn(shape), "input_ids": torch.full((1, tokens), TOKEN)}
-    placement = Placement(METHODS[kind], f"{modality}.projector.output", KEEP)
-    (found,) = export_onnx(model, Plan.of(placement), folder, inputs=inputs)
+    keep = KEEP ** (1 / len(KINDS[kind]))
+    placements = [Placement(method, f"{modality}.{place}", keep) for method, place in KINDS[kind]]
+    (found,) = export_onnx(model, Plan.of(*placements), folder, inputs=inputs)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(found.path, options, providers=["CPUExecutionProvider"])
     fed = {name: inputs[name].numpy()}
-    with torch.inference_mode(), compressed_encoder(model, [placement], modality=modality, inputs=inputs) as built:
+    with torch.inference_mode(), compressed_encoder(model, placements, modality=modality, inputs=inputs) as built:
         encoder, features = built
         taken = interleave(
             {"torch": lambda: encoder(features), "onnxruntime": lambda: session.run(None, fed)}, rounds=rounds, warmup=2
@@ -110,7 +121,7 @@ def measure(family: str, kind: str, folder: Path, *, rounds: int, threads: int) 
     times = {runtime: median_interval(1e3 * seconds) for runtime, seconds in taken.items()}
     return {
         "family": family,
-        "pass": f"{METHODS[kind]} ({kind})",
+        "pass": f"{', '.join(method for method, _ in KINDS[kind])} ({kind})",
         "tokens": [found.tokens_in, found.tokens_out],
         "error": found.error,
         "opset": found.opset,
@@ -129,7 +140,8 @@ def main() -> int:
     families = ["llava"] if options.quick else list(FAMILIES)
     sampling = {"rounds": 3 if options.quick else 11, "threads": options.threads}
     with tempfile.TemporaryDirectory() as folder, fixed_threads(options.threads):
-        rows = [measure(family, kind, Path(folder), **sampling) for family in families for kind in METHODS]
+        pairs = [(family, kind) for family in families for kind in KINDS if _offered(family, kind)]
+        rows = [measure(family, kind, Path(folder), **sampling) for family, kind in pairs]
         opset = rows[0]["opset"]
         show(
             f"Encoder, projector, compression of one medium, keep {KEEP:g}, opset {opset}, threads: {options.threads}",
@@ -139,6 +151,14 @@ def main() -> int:
         worst = max(row["error"] for row in rows)
         goals = [Goal("largest difference from torch", f"{worst:.1e}", f"<= {LIMIT:g}", worst <= LIMIT)]
         return finish(goals, json_file=options.json, figures=rows, quick=options.quick)
+
+
+def _offered(family: str, kind: str) -> bool:
+    """Whether a family has all the sites of a kind of plan."""
+    modality = FAMILIES[family][1]
+    places = {place for _, place in KINDS[kind]}
+    inside = "encoder.layer.mid" in ENCODER_SITES.get((family, modality), ())
+    return (inside or INSIDE not in places) and (modality == "image" or "input" not in places)
 
 
 def _row(row: dict[str, Any]) -> list[str]:

@@ -56,12 +56,14 @@ def recorded_model(encoder: CompressedEncoder, features: torch.Tensor, opset: in
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporter's remarks about libraries that are not needed, and its use of what Python deprecates."""
-    log = logging.getLogger("torch.onnx")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir")]
+    before = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(before)
+        for log, level in zip(logs, before, strict=True):
+            log.setLevel(level)
