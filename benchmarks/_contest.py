@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+import numpy as np
 from _marks import Marks
 
 from foveate.common.timing import Interval
@@ -47,13 +48,13 @@ class Rival:
 def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
     """The rivals of a plan, all chosen by what was measured on calibration samples.
 
-    The best pass alone, by the samples that decide between the plan's finalists; each baseline where it is best; and
-    the two best passes that go together, taken naively: each at its own best place, with an equal share of the
-    dropping.
+    The best pass alone, by the samples of the search and those that decide between the plan's finalists; each baseline
+    where it is best; and the two best passes that go together, taken naively: each at its own best place, with an equal
+    share of the dropping.
     """
     singles = [item.solution.decision for item in search.ranked() if item.solution.decision.is_single]
     known = [decision for decision in finalists(search.ranked()) if decision.is_single]
-    singles = list(dict.fromkeys([*_decided(search.solver, deciding, known), *singles]))
+    singles = list(dict.fromkeys([*_decided(search, deciding, known), *singles]))
     able = [step for step in search.screen.ranked() if search.solver.solve(Decision.of(step)).feasible]
     best = singles[0] if singles else Decision.of(able[0])
     found = {"best single": best}
@@ -68,10 +69,13 @@ def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
     return found if naive is None else {**found, "two best": naive}
 
 
-def _decided(solver: Solver, deciding: Judge, decisions: Sequence[Decision]) -> list[Decision]:
-    """Decisions by their value on the deciding samples, best first."""
-    judged = ((deciding.judge(Plan.of(*solver.solve(each).placements)), each) for each in decisions)
-    values = {each: 0.0 if found is None else found.score for found, each in judged}
+def _decided(search: Search, deciding: Judge, decisions: Sequence[Decision]) -> list[Decision]:
+    """Decisions by their value on the deciding samples and the search's together, best first, as plans are chosen."""
+    values = {}
+    for each in decisions:
+        plan = Plan.of(*search.solver.solve(each).placements)
+        judged = [found.per_sample for judge in (deciding, search.judge) if (found := judge.judge(plan)) is not None]
+        values[each] = float(np.concatenate(judged).mean()) if judged else 0.0
     return sorted(values, key=lambda each: -values[each])
 
 

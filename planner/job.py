@@ -15,7 +15,7 @@ from ..ir.plan import Plan
 from . import unmet
 from .fidelity.batches import batches
 from .fidelity.decoding import on_device, pad_token
-from .fidelity.fidelity import Fidelity, FloatArray, ahead
+from .fidelity.fidelity import Fidelity, FloatArray, likely_ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
 from .search.decision import NOTHING, Decision
@@ -220,26 +220,21 @@ class Job:
 
 
 def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, FloatArray] | None = None) -> Choice:
-    """The choice of highest score; two passes must beat the best single one beyond noise, or that one is taken.
+    """The choice of highest score; several passes must be likely better than the best single one, or that one is taken.
 
-    Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member.
+    Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member;
+    so a combination must lead by more than the standard error of its lead.
 
     Args:
-        searched: by decision, its value on each of the search's samples, which count as well where both are known.
+        searched: by decision, its value on each of the search's samples, which count as well where all are known.
     """
-    best = max(choices, key=_rank)
-    single = max((c for c in choices if c.solution.decision.is_single), key=_rank, default=None)
-    if single is None or best.solution.decision.is_single or _ahead(best, single, searched or {}):
-        return best
-    return single
+    known = searched if searched and all(c.solution.decision in searched for c in choices) else {}
+    values = [np.append(c.fidelity.per_sample, known.get(c.solution.decision, ())) for c in choices]
 
+    def rank(number: int) -> tuple[float, float]:
+        return float(values[number].mean()), -choices[number].solution.prediction.ttft_ms
 
-def _ahead(best: Choice, single: Choice, searched: Mapping[Decision, FloatArray]) -> bool:
-    """Whether `best` is better beyond noise on held-out samples, or on these and the search's together."""
-    first, second = (searched.get(choice.solution.decision) for choice in (best, single))
-    alone = best.fidelity.per_sample - single.fidelity.per_sample
-    return ahead(alone) or (first is not None and second is not None and ahead(np.append(first - second, alone)))
-
-
-def _rank(choice: Choice) -> tuple[float, float]:
-    return choice.fidelity.score, -choice.solution.prediction.ttft_ms
+    best = max(range(len(choices)), key=rank)
+    alone = [number for number, choice in enumerate(choices) if choice.solution.decision.is_single]
+    single = max(alone, key=rank, default=best)
+    return choices[best if likely_ahead(values[best] - values[single]) else single]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -28,6 +29,10 @@ _TRIPLE_SHARES = (
     (0.2, 0.3, 0.5),
     (0.8, 0.12, 0.08),
 )
+
+
+_SHARED = 2
+"""Proposals of one size that may hold the same step."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,10 @@ def narrow(solver: Solver, surrogate: Surrogate, steps: Sequence[Step], *, count
         return Narrowed(0, 0, (), ())
     held = least_dropped(solver, decisions)
     losses = {decision: _expected(solver, surrogate, decision, dropped) for decision, dropped in held.items()}
-    known = [decision for decision in losses if np.isfinite(losses[decision])]
-    best = _varied(sorted(known, key=lambda decision: losses[decision]), count)
+    known = sorted((d for d in losses if np.isfinite(losses[d])), key=lambda decision: losses[decision])
+    pairs = _varied([decision for decision in known if len(decision.steps) == 2], (count + 1) // 2)
+    triples = _varied([decision for decision in known if len(decision.steps) == 3], count - len(pairs))
+    best = tuple(sorted((*pairs, *triples), key=lambda decision: losses[decision]))
     return Narrowed(len(decisions) * solver.space.tokens, len(held), best, tuple(losses[d] for d in best))
 
 
@@ -93,10 +100,22 @@ def remaining_after(decision: Decision, part: float) -> list[float]:
 
 
 def _varied(decisions: Sequence[Decision], count: int) -> tuple[Decision, ...]:
-    """The first `count`, no two of the same passes in the same places."""
-    chosen: dict[tuple[Step, ...], Decision] = {}
+    """The first `count` of which no two differ in a single step and none has a step that two before it have.
+
+    What is expected of combinations errs alike where they share steps, so the first dozen would all stand or fall
+    together. Where that leaves too few, the first of the others follow.
+    """
+    chosen: list[Decision] = []
+    used: Counter[Step] = Counter()
+    left: dict[tuple[Step, ...], Decision] = {}
     for decision in decisions:
-        chosen.setdefault(decision.steps, decision)
+        spent = any(used[step] == _SHARED for step in decision.steps)
+        if spent or any(len({*decision.steps} & {*other.steps}) > 1 for other in chosen):
+            left.setdefault(decision.steps, decision)
+        else:
+            chosen.append(decision)
+            used.update(decision.steps)
         if len(chosen) == count:
-            break
-    return tuple(chosen.values())
+            return tuple(chosen)
+    known = {decision.steps for decision in chosen}
+    return (*chosen, *[other for steps, other in left.items() if steps not in known][: count - len(chosen)])

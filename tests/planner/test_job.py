@@ -1,4 +1,4 @@
-"""Between finalists: a combination must beat the best single pass beyond noise."""
+"""Between finalists: a combination must lead the best single pass by more than the standard error of its lead."""
 
 from __future__ import annotations
 
