@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections import Counter
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,19 @@ def test_the_best_are_feasible_and_in_order(solver: Solver, even: Surrogate) -> 
     for decision in found.best:
         assert solver.space.allowed(decision)
         assert solver.solution(decision, solver.space.tokens - 1).feasible
+
+
+def test_what_is_proposed_is_varied(solver: Solver, even: Surrogate) -> None:
+    """One step that looks too good stands in two of each size, not in all of them; pairs and triples take turns."""
+    steps = [*solver.space.options["fastv"][:4], *solver.space.options["divprune"][:4], *solver.space.options["random"]]
+    curves = {step: Curve(1e-3, 2.0) for step in solver.space.steps} | {LATE: Curve(1e-9, 2.0)}
+    best = narrow(solver, Surrogate(curves), [*steps, LATE], count=8).best
+    sizes = Counter(len(decision.steps) for decision in best)
+    assert (sizes[2], sizes[3]) == (4, 4)
+    for size in (2, 3):
+        assert sum(LATE in decision.steps for decision in best if len(decision.steps) == size) == 2
+    triples = [decision for decision in best if len(decision.steps) == 3]
+    assert all(len({*a.steps} & {*b.steps}) < 2 for a, b in combinations(triples, 2))
 
 
 def test_expectations_are_discounted_by_the_table(solver: Solver, even: Surrogate, monkeypatch: Any) -> None:
