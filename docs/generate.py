@@ -1,4 +1,4 @@
-"""Write docs/commands.md: every command of foveate with what it really prints.
+"""Write docs/commands.md: every command of foveate with what it really prints; and the demo in the README.
 
     python docs/generate.py            # run the quick commands anew; take the slow ones from docs/recorded/
     python docs/generate.py --record   # run the slow ones too, and record what they print
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,9 @@ from foveate.cli.demo_scene import demo_scene
 from foveate.common.files import read_text, write_whole
 
 DOCS = Path(__file__).resolve().parent
-PAGE, RECORDED = DOCS / "commands.md", DOCS / "recorded"
-LONGEST = 48
-"""Lines of an output that the page shows."""
+PAGE, RECORDED, README = DOCS / "commands.md", DOCS / "recorded", DOCS.parent / "README.md"
+LONGEST, WIDTH = 48, 116
+"""Lines of an output that the page shows, and columns of the README's demo."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         sections = [section(number, example, Path(folder), record) for number, example in enumerate(EXAMPLES)]
+        if "demo" in record:
+            shutil.copy(Path(folder) / "foveate-demo" / "kept.png", DOCS / "kept.png")
     write_whole(PAGE, page(sections))
+    write_whole(README, with_demo(read_text(README), read_text(RECORDED / "00-demo.txt")))
     return 0
 
 
@@ -177,6 +181,15 @@ def page(sections: Sequence[str]) -> str:
             text += f"\n## foveate {example.command}\n"
         text += f"\n{body}"
     return text
+
+
+def with_demo(text: str, output: str) -> str:
+    """The README with what the demo printed, long lines wrapped, between the sentences before and after it."""
+    start = text.index("\n\n    ", text.index("`make demo` prints this"))
+    end = text.index("\n\nThe picture that it draws", start)
+    kept = output.rstrip("\n").splitlines()
+    lines = [part for line in kept for part in ([line] if len(line) <= WIDTH else textwrap.wrap(line, WIDTH))]
+    return text[:start] + "\n\n" + textwrap.indent("\n".join(lines), "    ") + text[end:]
 
 
 def refuse_gaps() -> None:
