@@ -14,6 +14,9 @@ from real_weights import speech, whisper_weights
 from foveate.planner.fidelity.samples import CalibrationSample, from_testbed, split
 from foveate.testbed import load
 
+_PROBED = 240
+"""Calibration questions by which budgets are chosen."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -52,7 +55,7 @@ class Size:
 def testbed(name: str, size: Size) -> Task:
     """A trained testbed and questions about its scenes, 2000 of them held out."""
     model, processor = load(name)
-    asked, decisive = (24, 12) if size.quick else (size.samples, size.samples // 2)
+    asked, decisive = (24, 12) if size.quick else (size.samples, 2 * size.samples)  # few finalists, so more each
     questions = drawn(name, "calibration", asked + decisive)
     made = from_testbed(questions, processor)
     count = size.items or (96 if size.quick else 2000)
@@ -64,7 +67,7 @@ def testbed(name: str, size: Size) -> Task:
         new_tokens=5,
         asked=made[:asked],
         decisive=made[asked:],
-        probe=HeldOut(model, processor, questions[: 24 if size.quick else asked + decisive]),
+        probe=HeldOut(model, processor, questions[: 24 if size.quick else _PROBED]),
         held_out=HeldOut(model, processor, drawn(name, "heldout", count)),
         few=("divprune", "fastv"),
     )
