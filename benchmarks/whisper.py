@@ -68,7 +68,8 @@ class Recogniser:
     def __init__(self, name: str, windows: Sequence[speech.Speech]) -> None:
         self.name, (self.model, tokenizer) = name, whisper_weights.load(name)
         if name == "base":  # which knows other languages and tasks
-            self.model.generation_config.update(language="en", task="transcribe")
+            self.model.generation_config.language = "en"  # `update` leaves out what is not there yet
+            self.model.generation_config.task = "transcribe"
         self.listener = Listener(self.model, tokenizer, samples_of(windows))
         self.spoken = self.listener.spoken
 
