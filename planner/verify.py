@@ -17,7 +17,7 @@ from .search.solver import Solution, Solver
 if TYPE_CHECKING:
     from ..runtime import Figures
 
-SLACK = 0.07
+SLACK = 0.05
 """A finalist that stays further than this below its limit is loosened: it could keep more."""
 
 _CORRECTIONS = 4
