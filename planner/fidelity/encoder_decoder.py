@@ -34,9 +34,20 @@ def greedy(
             pad_token_id=pad,
             return_dict_in_generate=True,
             output_logits=True,
+            **_one_segment(model),
         )
     start = said.sequences.shape[1] - len(said.logits)
     return said.sequences[:, :start], said.sequences[:, start:]
+
+
+def _one_segment(model: Any) -> dict[str, list[int]]:
+    """Options by which Whisper says no time stamps, after which it would go on with the rows that said any, alone."""
+    settings = model.generation_config
+    last = getattr(settings, "no_timestamps_token_id", None)
+    if last is None or getattr(settings, "return_timestamps", False):
+        return {}
+    stamps = range(last + 1, int(model.config.vocab_size))
+    return {"suppress_tokens": sorted({*(settings.suppress_tokens or ()), *stamps})}
 
 
 def log_probs(

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transcribers import FRAMES, MELS, START, SUPPRESSED, transcriber
+from transcribers import END, FRAMES, MELS, START, SUPPRESSED, transcriber
 from transformers.modeling_outputs import BaseModelOutput
 
 import foveate
 from foveate.common.errors import BadInput
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
-from foveate.planner.fidelity.decoding import decode
+from foveate.planner.fidelity.decoding import decode, said
 from foveate.planner.fidelity.fidelity import Reference, measure_fidelity
 from foveate.planner.fidelity.samples import CalibrationSample, workload_of
 from foveate.planner.fidelity.task import measure_task
@@ -67,6 +67,23 @@ def test_forced_log_probabilities_are_those_of_a_loop_by_hand(whisper: Any, hear
     assert answer.prompt is not None
     assert answer.prompt.tolist() == [[START]]
     assert len(set(answer.tokens[0].tolist())) > 1
+
+
+def test_no_time_stamp_is_said_so_every_row_answers(whisper: Any, heard: list[CalibrationSample]) -> None:
+    """A row that said one would be gone on with alone, and only that row would come back."""
+    inputs = {name: torch.cat([sample.inputs[name] for sample in heard]) for name in heard[0].inputs}
+    before = said(whisper, inputs, steps=STEPS)[0]
+    last = int(before[before > END].median())  # of the words that it likes, half are stamps now
+    settings = whisper.generation_config
+    settings.no_timestamps_token_id = last
+    try:
+        after = said(whisper, inputs, steps=STEPS)[0]
+    finally:
+        del settings.no_timestamps_token_id
+    assert (before > last).any()
+    assert len(after) == len(heard)
+    assert int(after.max()) <= last
+    assert settings.suppress_tokens == [SUPPRESSED]
 
 
 def test_fidelity_is_the_divergence_of_two_loops_by_hand(whisper: Any, heard: list[CalibrationSample]) -> None:
