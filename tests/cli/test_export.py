@@ -28,7 +28,7 @@ def test_the_embedded_model_is_exported(
 def test_bad_input_is_one_sentence(
     foveate: Callable[..., Any], write_plan: Callable[..., Path], tmp_path: Path
 ) -> None:
-    found = foveate("export", write_plan("downsample", "image.input"), "--onnx", tmp_path, "--model", "testbed")
+    found = foveate("export", write_plan("cdpruner-llm-text"), "--onnx", tmp_path, "--model", "testbed")
     assert found.code == 2
     assert "cannot be exported" in found.sentence
     (tmp_path / "file").write_text("")

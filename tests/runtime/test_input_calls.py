@@ -206,8 +206,7 @@ REFUSED = [
     ("llava", [("downsample", "image.projector.output", 0.5)], "downsample acts at input"),
     ("llava", [("downsample", "image.input", 0.0)], r"placements\[0\].keep is 0.0"),
     ("llava", [("downsample", "video.input", 0.5)], "video"),
-    ("llava", [("downsample", "image.input", 0.5), ("fastervlm", "image.projector.output", 0.5)], "reads the image"),
-    ("llava", [("downsample", "image.input", 0.5), ("random", "image.encoder.layers.1", 0.5)], "acts in the image"),
+    ("voxtral", [("trim-padding", "audio.input", 0.5), ("random", "audio.encoder.layers.1", 0.5)], "acts in the audio"),
 ]
 
 
