@@ -84,6 +84,25 @@ def seen(case: Case, model: Any, smaller: dict[str, Any], given: torch.Tensor, l
     return found
 
 
+def test_what_is_read_in_the_encoder_is_of_the_smaller_picture() -> None:
+    """FasterVLM's scores, the attention of [CLS] in the layer that is read, from the unmodified tower."""
+    case = CASES["llava"]
+    model = case.build()
+    inputs, where = batch(case, rows=3)
+    before, behind = "image.input", "image.projector.output"
+    with apply(model, Plan.of(Placement("downsample", before, 0.5), Placement("fastervlm", behind, 0.5))) as handle:
+        forced_logits(model, inputs, answer(steps=1))
+        given, left = handle.selections[before], handle.selections[behind]
+    tower = model.base_model.vision_tower
+    tower.set_attn_implementation("eager")
+    with torch.no_grad():
+        read = tower(**smaller_pictures(model, inputs, where), output_attentions=True).attentions
+    scores = read[model.config.vision_feature_layer].mean(dim=1)[:, 0, 1:]
+    best = scores.topk(left.shape[1]).indices.sort().values
+    assert left.shape[1] < given.shape[1] < 16
+    assert torch.equal(left, given.gather(1, best))
+
+
 @pytest.mark.parametrize("later", [("random", "audio.encoder.layers.0.mid"), ("topk-audio", "audio.encoder.output")])
 def test_sounds_that_are_put_back_to_their_places_are_refused(later: tuple[str, str]) -> None:
     case = CASES["voxtral"]
