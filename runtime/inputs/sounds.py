@@ -72,9 +72,8 @@ class SoundSite:
 
     @property
     def smaller(self) -> Layout | None:
-        """The layout of one window of the run in progress, None where it is whole."""
-        found: Shortened | None = getattr(self._local, "active", None)
-        return None if found is None else Layout(found.rows.shape[1])
+        """The layout of one window of the last run, whose end other hooks may see later; None where it is whole."""
+        return None if self.run is None else Layout(self.run.rows.shape[1])
 
     def _enter(self, tower: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         spectrum = args[0] if args else kwargs["input_features"]

@@ -13,6 +13,7 @@ from encoder_oracle import hidden_in_encoder
 from input_oracle import answer, by_hand, chosen_frames, rows_of, smaller_pictures
 from layer_oracle import forced_logits
 from live_families import Case, batch
+from transcribers import FRAMES, MELS, transcriber
 
 from foveate.common.errors import BadInput
 from foveate.ir.input_changes import input_changes
@@ -101,6 +102,24 @@ def test_what_is_read_in_the_encoder_is_of_the_smaller_picture() -> None:
     best = scores.topk(left.shape[1]).indices.sort().values
     assert left.shape[1] < given.shape[1] < 16
     assert torch.equal(left, given.gather(1, best))
+
+
+@pytest.mark.parametrize("site", ["encoder.layers.1", "encoder.layers.0.mid", "encoder.output"])
+def test_sounds_of_whisper_are_shortened_twice(site: str) -> None:
+    """What is left of a trimmed sound, in the whole sound's indices; at the output its states are the trimmed ones."""
+    model, inputs = transcriber(), torch.randn(2, MELS, FRAMES, generator=torch.Generator().manual_seed(0))
+    before, inside = Placement("trim-padding", "audio.input", 0.5), Placement("random", f"audio.{site}", 0.5)
+    with torch.no_grad(), apply(model, Plan.of(before)):
+        trimmed = model.get_encoder()(inputs).last_hidden_state
+    with torch.no_grad(), apply(model, Plan.of(before, inside)) as handle:
+        states = model.get_encoder()(inputs).last_hidden_state
+        given, left = handle.selections[before.site], handle.selections[inside.site]
+    assert states.shape[1] == left.shape[1] == given.shape[1] // 2
+    places = (left[:, :, None] == given[:, None]).int()
+    assert places.sum(dim=2).eq(1).all()
+    if site == "encoder.output":
+        index = places.argmax(dim=2)[..., None].expand_as(states)
+        torch.testing.assert_close(states, trimmed.gather(1, index), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("later", [("random", "audio.encoder.layers.0.mid"), ("topk-audio", "audio.encoder.output")])
