@@ -14,6 +14,7 @@ from foveate.common.timing import Interval
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
 from foveate.planner.fidelity.judge import Judge
+from foveate.planner.racing import Race
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.search import Search
 from foveate.planner.search.solver import Solver
@@ -71,11 +72,12 @@ def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
 
 def _decided(search: Search, deciding: Judge, decisions: Sequence[Decision]) -> list[Decision]:
     """Decisions by their value on the deciding samples and the search's together, best first, as plans are chosen."""
-    values = {}
+    values, race = {}, Race(deciding)
     for each in decisions:
         plan = Plan.of(*search.solver.solve(each).placements)
-        judged = [found.per_sample for judge in (deciding, search.judge) if (found := judge.judge(plan)) is not None]
-        values[each] = float(np.concatenate(judged).mean()) if judged else 0.0
+        judged = [found.per_sample for judge in (race.run, search.judge.judge) if (found := judge(plan)) is not None]
+        if len(judged) == 2:
+            values[each] = float(np.concatenate(judged).mean())
     return sorted(values, key=lambda each: -values[each])
 
 

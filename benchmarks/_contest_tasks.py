@@ -55,7 +55,7 @@ class Size:
 def testbed(name: str, size: Size) -> Task:
     """A trained testbed and questions about its scenes, 2000 of them held out."""
     model, processor = load(name)
-    asked, decisive = (24, 12) if size.quick else (size.samples, 2 * size.samples)  # few finalists, so more each
+    asked, decisive = (24, 12) if size.quick else (size.samples, 5 * size.samples)  # few finalists, so more each
     questions = drawn(name, "calibration", asked + decisive)
     made = from_testbed(questions, processor)
     count = size.items or (96 if size.quick else 2000)

@@ -18,6 +18,7 @@ from .fidelity.decoding import on_device, pad_token
 from .fidelity.fidelity import Fidelity, FloatArray, likely_ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
+from .racing import Race
 from .search.decision import NOTHING, Decision
 from .search.inverse import drop_most
 from .search.screening import Profile
@@ -127,31 +128,31 @@ class Job:
         Raises:
             BudgetNotMet: none does when measured, and the nearest will not do.
         """
-        judge = self.deciding
         if self.floor is not None:
-            return self._least_latency(search, judge, self.floor)
+            return self._least_latency(search, self.deciding, self.floor)
         solutions = [self.solver.solve(decision) for decision in finalists(search.ranked()) or [NOTHING]]
-        return best_choice(self._judged(solutions, judge), self._searched(search, solutions))
+        choices = self._judged(solutions, Race(self.deciding).run)
+        return best_choice(choices, self._searched(search.judge, choices))
 
-    def _searched(self, search: Search, solutions: Sequence[Solution]) -> dict[Decision, FloatArray]:
-        """The value of each solution on each of the search's samples, which its judge remembers."""
-        values = ((s.decision, search.judge.judge(Plan.of(*s.placements))) for s in solutions)
+    def _searched(self, judge: Judge, choices: Sequence[Choice]) -> dict[Decision, FloatArray]:
+        """The value of each choice, its counts settled, on each of the search's samples."""
+        values = ((c.solution.decision, judge.judge(Plan.of(*c.solution.placements))) for c in choices)
         return {decision: value.per_sample for decision, value in values if value is not None}
 
     def settle_for(self, closest: Solution) -> Choice:
         """The nearest plan, timed and judged like any other."""
-        return self._judged([closest], self.deciding, holding=False)[0]
+        return self._judged([closest], self.deciding.judge, holding=False)[0]
 
     def _least_latency(self, search: Search, judge: Judge, floor: float) -> Choice:
         """The inverse goal; a floor that held-out samples show missed is sought again that much higher.
 
         Compressing nothing is the last resort, which reaches every floor where the other budgets allow it.
         """
-        candidates = finalists(search.ranked()) or search.first
+        candidates = finalists(search.ranked(), best=3, singles=3) or search.first
         aim, seen = floor, list[Choice]()
         for _ in range(_FLOOR_CORRECTIONS):
             dropped = [drop_most(self.solver, candidate, search.judge, aim) for candidate in candidates]
-            choices = self._judged([solution for solution in dropped if solution is not None], judge)
+            choices = self._judged([solution for solution in dropped if solution is not None], judge.judge)
             reaching = [choice for choice in choices if choice.fidelity.value >= floor]
             if reaching:
                 return min(reaching, key=lambda c: c.solution.prediction.ttft_ms)
@@ -159,14 +160,16 @@ class Job:
             aim += floor - max((c.fidelity.value for c in choices), default=floor)
         untouched = self.solver.solve(NOTHING)
         if untouched.feasible:
-            return self._judged([untouched], judge)[0]
+            return self._judged([untouched], judge.judge)[0]
         best = best_choice(seen) if seen else None
         if best is None or not self.nearest:
             raise unmet.fidelity_not_met(floor, best.fidelity.value if best else 0.0, best.solution if best else None)
         return best
 
-    def _judged(self, solutions: Sequence[Solution], judge: Judge, *, holding: bool = True) -> list[Choice]:
-        """The solutions timed, those that hold (all where `holding` is false), with their values.
+    def _judged(
+        self, solutions: Sequence[Solution], value_of: Callable[[Plan], Fidelity | None], *, holding: bool = True
+    ) -> list[Choice]:
+        """The solutions timed; those that hold (all where `holding` is false) and have a value, with it.
 
         Raises:
             BudgetNotMet: none holds when measured, and the nearest will not do.
@@ -181,7 +184,7 @@ class Job:
         choices = []
         for done, item in enumerate(kept):
             self._say("held out", done, len(kept))
-            value = judge.judge(Plan.of(*item.solution.placements))
+            value = value_of(Plan.of(*item.solution.placements))
             choices += [] if value is None else [Choice(item, value)]
         return choices
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SLACK = 0.05
 """A finalist that stays further than this below its limit is loosened: it could keep more."""
+
+_ALIKE = 2
+"""Finalists with the same passes at like sites."""
 
 _CORRECTIONS = 4
 _ROUNDS, _PREFILLS_MS = (11, 41), 2000.0
@@ -56,14 +60,22 @@ class Finalist:
         return self.excess <= 0
 
 
-def finalists(ranked: Sequence[Evaluated], *, best: int = 3, singles: int = 3) -> list[Decision]:
-    """The best decisions, no two with the same passes at like sites, and the best single passes beside them."""
-    kinds: dict[tuple[tuple[str, str], ...], Decision] = {}
+def finalists(ranked: Sequence[Evaluated], *, best: int = 8, singles: int = 4) -> list[Decision]:
+    """The best decisions, at most two with the same passes at like sites, and the best single passes beside them.
+
+    More of them than the search's samples can tell apart, since the cost model's errors, which timing mends, shift
+    their order too.
+    """
+    kinds: Counter[tuple[tuple[str, str], ...]] = Counter()
+    chosen: list[Decision] = []
     for item in ranked:
         decision = item.solution.decision
-        kinds.setdefault(tuple((step.method, step.kind) for step in decision.steps), decision)
+        kind = tuple((step.method, step.kind) for step in decision.steps)
+        if kinds[kind] < _ALIKE and len(chosen) < best:
+            kinds[kind] += 1
+            chosen.append(decision)
     alone = [item.solution.decision for item in ranked if item.solution.decision.is_single]
-    return list(dict.fromkeys([*list(kinds.values())[:best], *alone[:singles]]))
+    return list(dict.fromkeys([*chosen, *alone[:singles]]))
 
 
 def settle(

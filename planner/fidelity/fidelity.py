@@ -179,13 +179,15 @@ def bootstrap_mean(values: FloatArray, weights: FloatArray, *, seed: int = 0) ->
     return float(low), float(high)
 
 
-def likely_ahead(gains: FloatArray) -> bool:
-    """Whether the mean of `gains` (samples,), paired by sample, is above zero by more than its standard error.
+def likely_ahead(gains: FloatArray, *, by: float = 1.0) -> bool:
+    """Whether the mean of `gains` (samples,), paired by sample, is above zero by more than `by` standard errors.
 
     >>> likely_ahead(np.array([0.1, 0.1, -0.1, 0.2])), likely_ahead(np.array([0.1, -0.1]))
     (True, False)
     """
-    return bool(gains.mean() > gains.std(ddof=1) / math.sqrt(len(gains))) if len(gains) > 1 else bool(gains.sum() > 0)
+    if len(gains) < 2:
+        return bool(gains.sum() > 0)
+    return bool(gains.mean() > by * gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
 def _divergence(reference: torch.Tensor, compressed: torch.Tensor) -> torch.Tensor:

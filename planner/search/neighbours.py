@@ -10,15 +10,19 @@ from .solver import Solver
 from .space import Space
 
 _MOVED = 0.15
-"""The part of all dropping that moves from one step to another."""
+"""The most of all dropping that moves from one step to another; of two steps the lesser one's is halved or doubled at
+most, since a step that finds few tokens left takes most of them with a small share."""
 
 
-def neighbours(solver: Solver, decisions: Iterable[Decision], *, count: int) -> tuple[Decision, ...]:
-    """Up to `count` decisions next to `decisions` that can hold the budgets, those of each in turn."""
+def neighbours(
+    solver: Solver, decisions: Iterable[Decision], *, count: int, known: Iterable[Decision] = ()
+) -> tuple[Decision, ...]:
+    """Up to `count` decisions next to `decisions` that can hold the budgets, `known` ones left out, of each in turn."""
+    old = set(known)
     near = [list(_near(solver.space, decision)) for decision in decisions]
     in_turn = [decision for row in zip_longest(*near) for decision in row if decision is not None]
     repaired = (solver.repaired(d) if len(d.steps) > 1 else d for d in in_turn)
-    able = (d for d in dict.fromkeys(repaired) if d is not None and solver.solve(d).feasible)
+    able = (d for d in dict.fromkeys(repaired) if d is not None and d not in old and solver.solve(d).feasible)
     return tuple(islice(able, count))
 
 
@@ -30,8 +34,7 @@ def _near(space: Space, decision: Decision) -> Iterator[Decision]:
             if space.allowed(moved):
                 yield moved
     for giver, taker in permutations(range(len(decision.steps)), 2):
-        if decision.shares[giver] > _MOVED:
-            yield Decision(decision.steps, _shifted(decision.shares, giver, taker))
+        yield Decision(decision.steps, _shifted(decision.shares, giver, taker))
 
 
 def _beside(options: tuple[Step, ...], step: Step) -> Iterator[Step]:
@@ -43,5 +46,6 @@ def _beside(options: tuple[Step, ...], step: Step) -> Iterator[Step]:
 
 
 def _shifted(shares: tuple[float, ...], giver: int, taker: int) -> tuple[float, ...]:
-    change = {giver: -_MOVED, taker: _MOVED}
+    moved = min(_MOVED, shares[giver] / 2, shares[taker])
+    change = {giver: -moved, taker: moved}
     return tuple(share + change.get(number, 0.0) for number, share in enumerate(shares))

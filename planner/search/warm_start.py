@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 COMBINATIONS = (8, 4)
 """Combinations that are tried after the single passes, and again once the first ones have been measured."""
 
-NEIGHBOURS, _REFINED = 8, 2
-"""Decisions next to the best ones so far and to the best single pass that are tried then; how many the best are."""
+NEIGHBOURS, _REFINED = (8, 8), 2
+"""Decisions next to the best ones so far and to the best single pass that are tried then, and next to what is best
+after that; how many the best are."""
 
 _PROFILE, _FIRST, _ROUNDS, _CONSIDERED = "profile", "first", "combined", "considered"
 
@@ -83,11 +84,12 @@ class WarmStart:
     def due(self, done: int) -> bool:
         """Whether something is to be proposed after `done` trials.
 
-        That is when the single passes are measured, when the first combinations have shown how passes interact, and
-        when all combinations are known; the study remembers it, so that of several workers one proposes.
+        That is when the single passes are measured, when the first combinations have shown how passes interact, when
+        all combinations are known, and when their first neighbours are; the study remembers it, so that of several
+        workers one proposes.
         """
-        rounds = self._rounds
-        return rounds <= len(COMBINATIONS) and done >= len(self.first) + sum(COMBINATIONS[:rounds])
+        planned = (*COMBINATIONS, *NEIGHBOURS)
+        return self._rounds < len(planned) and done >= len(self.first) + sum(planned[: self._rounds])
 
     def proposals(self, measured: Iterable[tuple[Solution, float]]) -> tuple[Decision, ...]:
         """The combinations that promise most, some more in the second round; then what lies next to the best.
@@ -100,7 +102,8 @@ class WarmStart:
         if rounds > len(COMBINATIONS):
             ranked = [solution.decision for solution, _ in measured]
             single = [decision for decision in ranked if decision.is_single][:1]
-            return neighbours(self.solver, dict.fromkeys([*ranked[:_REFINED], *single]), count=NEIGHBOURS)
+            best, count = dict.fromkeys([*ranked[:_REFINED], *single]), NEIGHBOURS[rounds - len(COMBINATIONS) - 1]
+            return neighbours(self.solver, best, count=count, known=ranked)
         count = sum(COMBINATIONS[:rounds])
         self.narrowed = narrow(self.solver, self._learned(measured), self.screen.mixable(), count=count)
         self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)

@@ -181,7 +181,14 @@ def test_neighbours_differ_in_one_place_or_in_the_shares(solver: Solver) -> None
         assert len(moved) <= 1
         assert sum(other.shares) == pytest.approx(1.0)
     assert neighbours(solver, [pair], count=2) == near[:2]
+    assert neighbours(solver, [pair], count=20, known=near[:2]) == near[2:]
     assert any(other.steps == pair.steps for other in near)
+
+
+def test_a_small_share_is_halved_or_doubled_at_most(solver: Solver) -> None:
+    pair = Decision.of(EARLY, LATE, shares=(0.95, 0.05))
+    moved = [other.shares for other in neighbours(solver, [pair], count=20) if other.steps == pair.steps]
+    assert sorted(share for _, share in moved) == pytest.approx([0.025, 0.1])
 
 
 def test_passes_that_take_whole_frames_are_left_to_trials() -> None:

@@ -96,10 +96,12 @@ def test_a_throughput_that_the_clock_denies_is_solved_again(clock: Any, graph: G
 
 def test_the_final_has_the_best_and_the_best_singles(make_search: Callable[..., Search]) -> None:
     first, second = Step("divprune", ("projector.output",)), Step("fastv", ("decoder.layers.2",))
-    later = Step("fastv", ("decoder.layers.3",))
-    pair, near = Decision.of(first, second), Decision.of(first, later)
+    later, last = Step("fastv", ("decoder.layers.3",)), Step("fastv", ("decoder.layers.4",))
+    pair, near, like = (Decision.of(first, other) for other in (second, later, last))
     ranked: Any = [
         SimpleNamespace(solution=SimpleNamespace(decision=decision))
-        for decision in (pair, near, Decision.of(second), Decision.of(later), Decision.of(first))
+        for decision in (pair, near, like, *map(Decision.of, (second, later, last, first)))
     ]
-    assert finalists(ranked) == [pair, Decision.of(second), Decision.of(first), Decision.of(later)]
+    alone = [Decision.of(second), Decision.of(later), Decision.of(first)]
+    assert finalists(ranked) == [pair, near, *alone, Decision.of(last)]
+    assert finalists(ranked, best=3, singles=2) == [pair, near, Decision.of(second), Decision.of(later)]
