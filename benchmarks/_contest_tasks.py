@@ -11,11 +11,14 @@ from _marks import Exam
 from _speech import NEW_TOKENS, Listener, samples_of
 from real_weights import speech, whisper_weights
 
-from foveate.planner.fidelity.samples import CalibrationSample, from_testbed, split
+from foveate.planner.fidelity.samples import CalibrationSample, from_testbed
 from foveate.testbed import load
 
 _PROBED = 240
 """Calibration questions by which budgets are chosen."""
+
+_PACKINGS = 6
+"""How often the recordings that calibrate are packed into windows."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +77,20 @@ def testbed(name: str, size: Size) -> Task:
 
 
 def whisper(size: Size) -> Task:
-    """Whisper tiny.en and windows of recorded speech; every third one calibrates, the others are held out.
+    """Whisper tiny.en and windows of recorded speech; every third recording calibrates, the others are held out.
+
+    What is recorded for calibration is packed into windows several times, each time in another order.
 
     Raises:
         BadInput: a package with weights or recordings cannot be had.
     """
     model, tokenizer = whisper_weights.load("tiny.en")
-    windows = samples_of(speech.windows(speech.prompts()))
-    known = windows[::3][: 6 if size.quick else None]
-    unseen = [window for number, window in enumerate(windows) if number % 3]
-    asked, decisive = split(known, None)
+    recorded = speech.prompts()
+    spoken = [window for seed in range(_PACKINGS) for window in speech.windows(recorded[::3], shuffled=seed)]
+    known = samples_of(spoken)[: 6 if size.quick else None]
+    unseen = samples_of(speech.windows([piece for number, piece in enumerate(recorded) if number % 3]))
+    half = len(known) // 2
+    asked, decisive = known[:half], known[half:]
     return Task(
         name="whisper",
         items="windows of speech",
@@ -93,7 +100,7 @@ def whisper(size: Size) -> Task:
         asked=asked,
         decisive=decisive,
         probe=Listener(model, tokenizer, known[: 2 if size.quick else None]),
-        held_out=Listener(model, tokenizer, unseen[: size.items or (4 if size.quick else None)]),
+        held_out=Listener(model, tokenizer, unseen[: 4 if size.quick else size.items]),
         few=("tome",),
     )
 

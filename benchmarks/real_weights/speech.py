@@ -52,13 +52,18 @@ def prompts(*, folder: Path | None = None) -> list[Speech]:
     return found
 
 
-def windows(spoken: Sequence[Speech], *, shortest: float = 25.0, longest: float = 30.0) -> list[Speech]:
+def windows(
+    spoken: Sequence[Speech], *, shortest: float = 25.0, longest: float = 30.0, shuffled: int | None = None
+) -> list[Speech]:
     """Speech joined with pauses into windows of `shortest` to `longest` seconds, every piece used at most once.
 
-    The longest pieces go first, each into the first window that has room; windows that stay shorter are left out.
+    Each piece goes into the first window that has room, the longest first, or in an order drawn with the seed
+    `shuffled`; windows that stay shorter are left out.
     """
     groups: list[list[Speech]] = []
-    for piece in sorted(spoken, key=lambda item: (-item.seconds, item.text)):
+    pieces = sorted(spoken, key=lambda item: (-item.seconds, item.text))
+    order = range(len(pieces)) if shuffled is None else np.random.default_rng(shuffled).permutation(len(pieces))
+    for piece in (pieces[number] for number in order):
         fits = (group for group in groups if _length([*group, piece]) <= longest)
         group = next(fits, None)
         if group is None:
