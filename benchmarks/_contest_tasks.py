@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from _heldout import WORKLOADS, HeldOut, drawn
+from _heldout import WORKLOADS, HeldOut, drawn, drawn_apart
 from _marks import Exam
 from _speech import NEW_TOKENS, Listener, samples_of
 from real_weights import speech, whisper_weights
@@ -59,8 +59,7 @@ def testbed(name: str, size: Size) -> Task:
     """A trained testbed and questions about its scenes, 2000 of them held out."""
     model, processor = load(name)
     asked, decisive = (24, 12) if size.quick else (size.samples, 5 * size.samples)  # few finalists, so more each
-    questions = drawn(name, "calibration", asked + decisive)
-    made = from_testbed(questions, processor)
+    made = from_testbed(drawn_apart(name, "calibration", asked + decisive), processor)
     count = size.items or (96 if size.quick else 2000)
     return Task(
         name=name,
@@ -70,7 +69,7 @@ def testbed(name: str, size: Size) -> Task:
         new_tokens=5,
         asked=made[:asked],
         decisive=made[asked:],
-        probe=HeldOut(model, processor, questions[: 24 if size.quick else _PROBED]),
+        probe=HeldOut(model, processor, drawn(name, "calibration", 24 if size.quick else _PROBED)),
         held_out=HeldOut(model, processor, drawn(name, "heldout", count)),
         few=("divprune", "fastv"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 import torch
@@ -20,12 +20,19 @@ WORKLOADS = {"image": "image=1x224x224,text=8,new=5", "video": "video=16x112x112
 """What one question of a testbed asks of the model."""
 
 SCENES_AT_ONCE = 6
-_ANSWER_TOKENS = 5
+_ANSWER_TOKENS, _MOST_A_SCENE = 5, 6
 
 
 def drawn(testbed: str, split: str, count: int) -> list[Any]:
     """`count` questions of a split of the image or video testbed."""
     return list((video_samples if testbed == "video" else image_samples)(split, count))
+
+
+def drawn_apart(testbed: str, split: str, count: int) -> list[Any]:
+    """`count` questions of as many scenes, since what is asked about one scene is answered right or wrong together."""
+    groups = groupby(drawn(testbed, split, _MOST_A_SCENE * count), key=lambda question: question.scene_seed)
+    scenes = (list(group) for _, group in groups)
+    return [scene[number % len(scene)] for number, scene in enumerate(islice(scenes, count))]
 
 
 @dataclass(frozen=True)
