@@ -15,6 +15,7 @@ TITLES = {
     "testbed_video": "Accuracy of the video testbed against tokens kept",
     "planner": "A plan against its rivals at equal latency, image testbed",
     "planner_video": "A plan against its rivals at equal latency, video testbed",
+    "planner_whisper": "A plan against its rivals at equal latency, Whisper tiny.en",
     "methods_image": "Every method on the image testbed: accuracy against tokens kept",
     "methods_video": "Every method on the video testbed: accuracy against tokens kept",
     "planner_regret": "The search against trying everything",

@@ -60,7 +60,7 @@ class Finalist:
         return self.excess <= 0
 
 
-def finalists(ranked: Sequence[Evaluated], *, best: int = 8, singles: int = 4) -> list[Decision]:
+def finalists(ranked: Sequence[Evaluated], *, best: int = 12, singles: int = 4) -> list[Decision]:
     """The best decisions, at most two with the same passes at like sites, and the best single passes beside them.
 
     More of them than the search's samples can tell apart, since the cost model's errors, which timing mends, shift

@@ -31,7 +31,7 @@ _TRIPLE_SHARES = (
 )
 
 
-_SHARED = 2
+_SHARED = 3
 """Proposals of one size that may hold the same step."""
 
 

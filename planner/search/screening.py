@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ...ir.plan import Plan
 from ...passes import REGISTRY
@@ -33,8 +33,9 @@ _SCANNED = 4
 """Passes inside an encoder, the best ones, that are measured at its other layers too: how early they should act is up
 to the budget, since the layers before them run on everything."""
 
-MIXED = 20
-"""The best single steps that combinations are made of."""
+MIXED, _OF_EACH_KIND = 16, 4
+"""The best single steps that combinations are made of, and the best of each kind of site beside them: what cannot hold
+the budgets alone, deep in the decoder, may harm least where others went before it."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ class Screen:
 
     Attributes:
         points: measurements of each step alone. remaining: the fraction at which steps are compared.
+        unable: steps that cannot hold the budgets alone, compared where a typical one can.
     """
 
     points: dict[Step, tuple[Point, ...]]
     remaining: dict[Step, float]
+    unable: frozenset[Step] = frozenset()
 
     @property
     def surrogate(self) -> Surrogate:
@@ -56,13 +59,22 @@ class Screen:
     def ranked(self) -> list[Step]:
         """Steps by the loss where each of them alone just meets the budgets; those that cannot meet them come last."""
         curves = {step: Curve.fit(found) for step, found in self.points.items()}
-        return sorted(curves, key=lambda s: (float(curves[s].loss(self.remaining[s])), str(s)))
+        return sorted(curves, key=lambda s: (s in self.unable, float(curves[s].loss(self.remaining[s])), str(s)))
+
+    def sharpened(self, measured: Mapping[Step, Point]) -> Screen:
+        """The screen with what was measured on more samples in place of its own measurements near by."""
+        points = dict(self.points)
+        for step, point in measured.items():
+            far = [p for p in points.get(step, ()) if abs(math.log(p.remaining / point.remaining)) >= math.log(_NEAR)]
+            points[step] = (point, *far)
+        return replace(self, points=points)
 
     def mixable(self) -> list[Step]:
         """The steps that combinations are made of: the best ones, and the best of each kind of site among them."""
         ranked = [step for step in self.ranked() if not REGISTRY.get(step.method).withdraws]
-        kinds = {step.kind: step for step in reversed(ranked)}
-        return list(dict.fromkeys([*ranked[:MIXED], *kinds.values()]))
+        kinds = {kind: [step for step in ranked if step.kind == kind] for kind in {step.kind for step in ranked}}
+        best = {step for steps in kinds.values() for step in steps[:_OF_EACH_KIND]}
+        return [step for number, step in enumerate(ranked) if number < MIXED or step in best]
 
 
 def screened(solver: Solver, judge: Judge, *, profile: Profile, progress: Progress | None = None) -> Screen:
@@ -81,7 +93,7 @@ def screened(solver: Solver, judge: Judge, *, profile: Profile, progress: Progre
     for step in once.ranked()[: math.ceil(len(steps) / _SURVIVORS)]:
         if not REGISTRY.get(step.method).withdraws:
             _measure(solver, judge, step, max(1, drops[step] // 2), profile)
-    return Screen(_points(steps, profile), once.remaining)
+    return replace(once, points=_points(steps, profile))
 
 
 def _profiled(
@@ -93,10 +105,10 @@ def _profiled(
         _measure(solver, judge, step, drops[step], profile)
         if progress:
             progress("screen", number + 1, len(steps))
-    held = {step: solver.solve(Decision.of(step)).feasible for step in steps}
-    remaining = {step: 1 - drop / total if held[step] else _floor(total) for step, drop in drops.items()}
+    unable = frozenset(step for step in steps if not solver.solve(Decision.of(step)).feasible)
+    remaining = {step: 1 - drop / total for step, drop in drops.items()}
     nearest = {str(step): _near(profile[str(step)], 1 - drops[step] / total)[:1] for step in steps}
-    return Screen(_points(steps, nearest), remaining)
+    return Screen(_points(steps, nearest), remaining, unable)
 
 
 def _drops(solver: Solver, steps: Sequence[Step]) -> dict[Step, int]:
@@ -164,7 +176,7 @@ def _measure(solver: Solver, judge: Judge, step: Step, dropped: int, profile: Pr
         return
     solution = solver.solution(Decision.of(step), dropped)
     found = look(judge, Plan.of(*solution.placements))
-    known.append([wanted, _left(solver, solution), 0.0 if found is None else found.score])
+    known.append([wanted, left(solver, solution), 0.0 if found is None else found.score])
 
 
 def _near(known: Sequence[list[float]], wanted: float) -> list[list[float]]:
@@ -172,7 +184,7 @@ def _near(known: Sequence[list[float]], wanted: float) -> list[list[float]]:
     return sorted(known, key=lambda entry: abs(math.log(entry[0] / wanted)))
 
 
-def _left(solver: Solver, solution: Solution) -> float:
+def left(solver: Solver, solution: Solution) -> float:
     """The fraction of the largest medium that is left; a withdrawal counts as one token."""
     placed = solver.resolved(solution.placements).placed
     if not placed:
@@ -193,8 +205,3 @@ def _typical_drop(solver: Solver, solved: Sequence[Solution]) -> int:
     """What a pass before the decoder must drop, which is where others are measured that cannot hold the budgets."""
     held = sorted(s.dropped for s in solved if s.feasible and s.dropped)
     return held[0] if held else round((1 - _USUAL_REMAINING) * solver.space.tokens)
-
-
-def _floor(total: int) -> float:
-    """The fraction that one token is: where steps are ranked that cannot hold the budgets alone."""
-    return 1 / total

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..fidelity.judge import Judge
 from .decision import Decision
 from .narrowing import Narrowed, narrow, remaining_after
 from .neighbours import neighbours
-from .screening import Profile, Progress, Screen, screened
-from .shortlist import shortlisted
+from .screening import Profile, Progress, Screen, left, screened
+from .shortlist import Shortlist, shortlisted
 from .solver import Solution, Solver
-from .surrogate import Surrogate
+from .surrogate import Point, Surrogate
 
 if TYPE_CHECKING:
     import optuna
 
-COMBINATIONS = (8, 4)
+COMBINATIONS = (10, 6)
 """Combinations that are tried after the single passes, and again once the first ones have been measured."""
 
 NEIGHBOURS, _REFINED = (8, 8), 2
@@ -53,7 +53,7 @@ class WarmStart:
         self.progress = progress
         self.narrowed: Narrowed | None = None
         self._screen: Screen | None = None
-        self._first: list[Decision] | None = None
+        self._shortlist: Shortlist | None = None
 
     @property
     def screen(self) -> Screen:
@@ -71,15 +71,20 @@ class WarmStart:
     @property
     def first(self) -> list[Decision]:
         """The single passes that are measured on all samples before anything else."""
-        if self._first is None:
+        return list(self.shortlist.first)
+
+    @property
+    def shortlist(self) -> Shortlist:
+        """The single passes that the screening likes, looked at again."""
+        if self._shortlist is None:
             known = self.study.user_attrs.get(_FIRST)
-            self._first = (
-                [Decision.from_data(data) for data in known]
+            self._shortlist = (
+                Shortlist.from_data(known)
                 if known is not None
                 else shortlisted(self.solver, self.judge, self.screen, progress=self.progress)
             )
-            self.study.set_user_attr(_FIRST, [decision.to_data() for decision in self._first])
-        return self._first
+            self.study.set_user_attr(_FIRST, self._shortlist.to_data())
+        return self._shortlist
 
     def due(self, done: int) -> bool:
         """Whether something is to be proposed after `done` trials.
@@ -105,7 +110,9 @@ class WarmStart:
             best, count = dict.fromkeys([*ranked[:_REFINED], *single]), NEIGHBOURS[rounds - len(COMBINATIONS) - 1]
             return neighbours(self.solver, best, count=count, known=ranked)
         count = sum(COMBINATIONS[:rounds])
-        self.narrowed = narrow(self.solver, self._learned(measured), self.screen.mixable(), count=count)
+        seen = list(measured)
+        screen = self._sharpened(seen)
+        self.narrowed = narrow(self.solver, self._learned(screen, seen), screen.mixable(), count=count)
         self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
         return self.narrowed.best
 
@@ -118,8 +125,14 @@ class WarmStart:
     def _rounds(self) -> int:
         return int(self.study.user_attrs.get(_ROUNDS, 0))
 
-    def _learned(self, measured: Iterable[tuple[Solution, float]]) -> Surrogate:
-        surrogate = self.screen.surrogate
+    def _sharpened(self, measured: Sequence[tuple[Solution, float]]) -> Screen:
+        """The screen with what the shortlist and the study saw of single passes on more samples."""
+        single = [(solution, value) for solution, value in measured if solution.decision.is_single]
+        known = {s.decision.steps[0]: Point(left(self.solver, s), value) for s, value in reversed(single) if s.dropped}
+        return self.screen.sharpened(self.shortlist.seen).sharpened(known)
+
+    def _learned(self, screen: Screen, measured: Sequence[tuple[Solution, float]]) -> Surrogate:
+        surrogate = screen.surrogate
         for solution, value in measured:
             part = solution.dropped / self.solver.space.tokens
             if len(solution.decision.steps) > 1:

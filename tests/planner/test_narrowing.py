@@ -19,7 +19,7 @@ from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.narrowing import narrow, remaining_after
 from foveate.planner.search.neighbours import neighbours
 from foveate.planner.search.screening import Screen, screened, screening_steps
-from foveate.planner.search.shortlist import shortlisted
+from foveate.planner.search.shortlist import Shortlist, shortlisted
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
 from foveate.planner.search.surrogate import Curve, Point, Surrogate
@@ -68,14 +68,14 @@ def test_the_best_are_feasible_and_in_order(solver: Solver, even: Surrogate) -> 
 
 
 def test_what_is_proposed_is_varied(solver: Solver, even: Surrogate) -> None:
-    """One step that looks too good stands in two of each size, not in all of them; pairs and triples take turns."""
+    """One step that looks too good stands in a few of each size, not in all of them; pairs and triples take turns."""
     steps = [*solver.space.options["fastv"][:4], *solver.space.options["divprune"][:4], *solver.space.options["random"]]
     curves = {step: Curve(1e-3, 2.0) for step in solver.space.steps} | {LATE: Curve(1e-9, 2.0)}
     best = narrow(solver, Surrogate(curves), [*steps, LATE], count=8).best
     sizes = Counter(len(decision.steps) for decision in best)
     assert (sizes[2], sizes[3]) == (4, 4)
     for size in (2, 3):
-        assert sum(LATE in decision.steps for decision in best if len(decision.steps) == size) == 2
+        assert sum(LATE in decision.steps for decision in best if len(decision.steps) == size) == narrowing._SHARED
     triples = [decision for decision in best if len(decision.steps) == 3]
     assert all(len({*a.steps} & {*b.steps}) < 2 for a, b in combinations(triples, 2))
 
@@ -136,7 +136,9 @@ def test_the_screen_ranks_passes_by_their_harm(solver: Solver, known_judge: Any)
     harm = {"divprune": 0.05, "fastv": 4.0, "random": 8.0, "uniform": 8.0, "pool": 8.0, "downsample": 8.0}
     screen = screened(solver, known_judge(harm), profile={})
     assert screen.ranked()[0].method == "divprune"
-    first = shortlisted(solver, known_judge(harm), screen)
+    shortlist = shortlisted(solver, known_judge(harm), screen)
+    assert Shortlist.from_data(shortlist.to_data()) == shortlist
+    first = shortlist.first
     assert first[0].methods == ("divprune",)
     assert {"random", "uniform", "pool"} <= {decision.methods[0] for decision in first}
     assert all(solver.solve(decision).feasible for decision in first)
@@ -166,7 +168,21 @@ def test_a_second_look_mends_a_lucky_first_one(solver: Solver, known_judge: Any)
     }
     misled = Screen({**screen.points, **lucky}, screen.remaining)
     assert misled.ranked()[0].method == "random"
-    assert shortlisted(solver, known_judge(harm), misled)[0].methods == ("divprune",)
+    shortlist = shortlisted(solver, known_judge(harm), misled)
+    assert shortlist.first[0].methods == ("divprune",)
+    sharpened = misled.sharpened(shortlist.seen).ranked()
+    assert next(step for step in sharpened if step in shortlist.seen).method == "divprune"
+
+
+def test_the_best_of_each_kind_is_mixed_though_it_cannot_hold_the_budget_alone() -> None:
+    early = [Step("divprune", (f"encoder.layers.{layer}.mid",)) for layer in range(20)]
+    late = [Step(method, ("decoder.layers.2",)) for method in ("random", "fastv")]
+    steps = [*early, *late]
+    points = {step: (Point(0.3, 0.99 if step.method == "fastv" else 0.9),) for step in steps}
+    screen = Screen(points, dict.fromkeys(steps, 0.3), frozenset(late))
+    assert screen.ranked()[-2:] == [late[1], late[0]]
+    assert set(late) <= set(screen.mixable())
+    assert not set(early) <= set(screen.mixable())
 
 
 def test_neighbours_differ_in_one_place_or_in_the_shares(solver: Solver) -> None:
