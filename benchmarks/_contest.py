@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-import numpy as np
 from _marks import Marks
 
 from foveate.common.timing import Interval
@@ -22,7 +21,7 @@ from foveate.planner.verify import finalists, settle
 from foveate.runtime import compare, ratio
 
 SAME_LATENCY = 0.03
-BASELINES = ("random", "pool", "downsample")
+SINGLE, BASELINES = "best single", ("random", "pool", "downsample")
 
 
 @dataclass(frozen=True)
@@ -46,19 +45,16 @@ class Rival:
         return " + ".join(placement.label() for placement in self.plan.placements) or "nothing"
 
 
-def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
+def entrants(search: Search) -> dict[str, Decision]:
     """The rivals of a plan, all chosen by what was measured on calibration samples.
 
-    The best pass alone, by the samples of the search and those that decide between the plan's finalists; each baseline
-    where it is best; and the two best passes that go together, taken naively: each at its own best place, with an equal
-    share of the dropping.
+    Each single pass that is a finalist, of which `with_best_single` leaves one; each baseline where it is best; and the
+    two best passes that go together, taken naively: each at its own best place, with an equal share of the dropping.
     """
     singles = [item.solution.decision for item in search.ranked() if item.solution.decision.is_single]
-    known = [decision for decision in finalists(search.ranked()) if decision.is_single]
-    singles = list(dict.fromkeys([*_decided(search, deciding, known), *singles]))
     able = [step for step in search.screen.ranked() if search.solver.solve(Decision.of(step)).feasible]
-    best = singles[0] if singles else Decision.of(able[0])
-    found = {"best single": best}
+    finalist = [decision for decision in finalists(search.ranked()) if decision.is_single] or [Decision.of(able[0])]
+    found = {f"{SINGLE} {number}": decision for number, decision in enumerate(finalist)}
     for name in BASELINES:
         measured = [decision for decision in singles if decision.methods == (name,)]
         measured += [Decision.of(step) for step in able if step.method == name]
@@ -70,15 +66,21 @@ def entrants(search: Search, deciding: Judge) -> dict[str, Decision]:
     return found if naive is None else {**found, "two best": naive}
 
 
-def _decided(search: Search, deciding: Judge, decisions: Sequence[Decision]) -> list[Decision]:
-    """Decisions by their value on the deciding samples and the search's together, best first, as plans are chosen."""
-    values, race = {}, Race(deciding)
-    for each in decisions:
-        plan = Plan.of(*search.solver.solve(each).placements)
-        judged = [found.per_sample for judge in (race.run, search.judge.judge) if (found := judge(plan)) is not None]
-        if len(judged) == 2:
-            values[each] = float(np.concatenate(judged).mean())
-    return sorted(values, key=lambda each: -values[each])
+def with_best_single(rivals: Sequence[Rival], deciding: Judge) -> list[Rival]:
+    """The rivals, the plan first, and of the single passes the one that is best on the samples that chose the plan.
+
+    They are judged at the plan's latency, since counts that were only predicted to take as long favour a pass whose
+    time the cost model underrates.
+    """
+    plan, race = rivals[0], Race(deciding)
+    values: dict[str, float] = {}
+    for rival in rivals:
+        if rival.name.startswith(SINGLE):
+            found = race.run(as_planned(plan, rival).plan)
+            values[rival.name] = -1.0 if found is None else found.score
+    best = max(values, key=lambda name: values[name], default=None)
+    kept = [replace(rival, name=SINGLE) if rival.name == best else rival for rival in rivals]
+    return [rival for rival in kept if rival.name == SINGLE or rival.name not in values]
 
 
 def matched(

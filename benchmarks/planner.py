@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import SAME_LATENCY, Rival, as_planned, entrants, gains, matched
+from _contest import SAME_LATENCY, Rival, as_planned, entrants, gains, matched, with_best_single
 from _contest_tasks import TASKS, Size, Task
 from _marks import marks
 from _table import Goal, finish, parser, show
@@ -173,7 +173,8 @@ def planned(bench: Bench, limit: float) -> list[Rival]:
     plan = Plan.of(*choice.solution.placements)
     least, most = ROUNDS
     rounds = bench.rounds or min(most, max(least, round(PREFILLS_MS / job.solver.baseline.ttft_ms)))
-    return matched(job.solver, plan, entrants(search, job.deciding), bench.task.model, inputs, rounds=rounds)
+    rivals = matched(job.solver, plan, entrants(search), bench.task.model, inputs, rounds=rounds)
+    return with_best_single(rivals, job.deciding)
 
 
 def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> None:
