@@ -1,0 +1,69 @@
+"""The planner's contest: which single pass a plan has to beat."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmark_packages import BENCHMARKS
+
+from foveate.common.timing import Interval
+from foveate.ir.placement import Placement
+from foveate.ir.plan import Plan
+from foveate.planner.fidelity.fidelity import Fidelity
+
+SITE, LATER = "image.encoder.layers.0.mid", "decoder.layers.2"
+
+
+@pytest.fixture
+def contest(monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in ("_marks", "_contest"):
+        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+    return module
+
+
+class Judge:
+    """Knows the value of a plan by its first pass and fraction."""
+
+    samples = 4
+
+    def __init__(self, values: dict[tuple[str, float], float]) -> None:
+        self.values = values
+
+    def judge(self, plan: Plan, *, give_up: Callable[[Fidelity], bool] | None = None) -> Fidelity:
+        first = plan.placements[0]
+        value = self.values[first.method, first.keep]
+        return Fidelity(value, (0.0, 1.0), None, np.full(self.samples, value))
+
+
+def rival(contest: Any, name: str, *passes: tuple[str, str, float]) -> Any:
+    placements = [Placement(method, site, keep=keep) for method, site, keep in passes]
+    return contest.Rival(name, Plan.of(*placements), Interval(0.3, 0.29, 0.31))
+
+
+def test_the_best_single_pass_at_the_plans_latency_is_left(contest: Any) -> None:
+    plan = rival(contest, "plan", ("divprune", SITE, 0.4), ("fastv", LATER, 0.5))
+    singles = [rival(contest, f"best single {i}", (name, SITE, 0.2)) for i, name in enumerate(("evit", "divprune"))]
+    pool = rival(contest, "pool", ("pool", SITE, 0.2))
+    judge = Judge({("evit", 0.2): 0.8, ("divprune", 0.2): 0.9})
+    found = contest.with_best_single([plan, *singles, pool], judge)
+    assert [(r.name, r.words) for r in found[1:]] == [("best single", singles[1].words), ("pool", pool.words)]
+    assert found[0] is plan
+
+
+def test_a_plan_of_one_pass_is_itself_among_the_singles(contest: Any) -> None:
+    plan = rival(contest, "plan", ("divprune", SITE, 0.21))
+    singles = [rival(contest, f"best single {i}", (name, SITE, 0.2)) for i, name in enumerate(("evit", "divprune"))]
+    judge = Judge({("evit", 0.2): 0.85, ("divprune", 0.21): 0.9, ("divprune", 0.2): 0.8})
+    found = contest.with_best_single([plan, *singles], judge)
+    assert [r.name for r in found] == ["plan", "best single"]
+    assert contest.as_planned(plan, found[1]).plan is plan.plan
