@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import optuna
     import torch
 
+_FINALISTS, _SAMPLES_EACH = (3, 12), 25
+"""Least and most finalists; between them one for so many held-out samples, since few cannot tell more apart."""
+
 _FLOOR_CORRECTIONS = 3
 """How often the inverse goal is sought again after held-out samples showed it missed."""
 
@@ -130,7 +133,10 @@ class Job:
         """
         if self.floor is not None:
             return self._least_latency(search, self.deciding, self.floor)
-        solutions = [self.solver.solve(decision) for decision in finalists(search.ranked()) or [NOTHING]]
+        least, most = _FINALISTS
+        best = min(most, max(least, len(self.decisive) // _SAMPLES_EACH))
+        chosen = finalists(search.ranked(), best=best, singles=min(4, best)) or [NOTHING]
+        solutions = [self.solver.solve(decision) for decision in chosen]
         choices = self._judged(solutions, Race(self.deciding).run)
         return best_choice(choices, self._searched(search.judge, choices))
 
@@ -148,7 +154,7 @@ class Job:
 
         Compressing nothing is the last resort, which reaches every floor where the other budgets allow it.
         """
-        candidates = finalists(search.ranked(), best=3, singles=3) or search.first
+        candidates = finalists(search.ranked(), best=_FINALISTS[0], singles=_FINALISTS[0]) or search.first
         aim, seen = floor, list[Choice]()
         for _ in range(_FLOOR_CORRECTIONS):
             dropped = [drop_most(self.solver, candidate, search.judge, aim) for candidate in candidates]
