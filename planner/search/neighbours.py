@@ -20,7 +20,7 @@ def neighbours(
     """Up to `count` decisions next to `decisions` that can hold the budgets, `known` ones left out, of each in turn."""
     old = set(known)
     near = [list(_near(solver.space, decision)) for decision in decisions]
-    in_turn = [decision for row in zip_longest(*near) for decision in row if decision is not None]
+    in_turn = (decision for row in zip_longest(*near) for decision in row if decision is not None)
     repaired = (solver.repaired(d) if len(d.steps) > 1 else d for d in in_turn)
     able = (d for d in dict.fromkeys(repaired) if d is not None and d not in old and solver.solve(d).feasible)
     return tuple(islice(able, count))

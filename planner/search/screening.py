@@ -62,11 +62,12 @@ class Screen:
         return sorted(curves, key=lambda s: (s in self.unable, float(curves[s].loss(self.remaining[s])), str(s)))
 
     def sharpened(self, measured: Mapping[Step, Point]) -> Screen:
-        """The screen with what was measured on more samples in place of its own measurements near by."""
+        """The screen with what was measured of its steps on more samples in place of its own measurements near by."""
         points = dict(self.points)
         for step, point in measured.items():
-            far = [p for p in points.get(step, ()) if abs(math.log(p.remaining / point.remaining)) >= math.log(_NEAR)]
-            points[step] = (point, *far)
+            if step in points:
+                far = [p for p in points[step] if abs(math.log(p.remaining / point.remaining)) >= math.log(_NEAR)]
+                points[step] = (point, *far)
         return replace(self, points=points)
 
     def mixable(self) -> list[Step]:

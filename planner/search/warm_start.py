@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..fidelity.judge import Judge
 from .decision import Decision
+from .growth import grown, interleaved
 from .narrowing import Narrowed, narrow, remaining_after
 from .neighbours import neighbours
 from .screening import Profile, Progress, Screen, left, screened
@@ -17,14 +18,15 @@ from .surrogate import Point, Surrogate
 if TYPE_CHECKING:
     import optuna
 
-COMBINATIONS = (10, 6)
-"""Combinations that are tried after the single passes, and again once the first ones have been measured."""
+COMBINED, GROWN, NEAR = "combined", "grown", "near"
+ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 8), (NEAR, 8), (GROWN, 8), (NEAR, 4))
+"""What is proposed after the single passes, and how much of it: combinations that promise most, again once the first
+ones have been measured; then the best so far with a step more, and what lies next to the best, in turn."""
 
-NEIGHBOURS, _REFINED = (8, 8), 2
-"""Decisions next to the best ones so far and to the best single pass that are tried then, and next to what is best
-after that; how many the best are."""
+_REFINED = 2
+"""The best decisions that are refined, beside the best single pass."""
 
-_PROFILE, _FIRST, _ROUNDS, _CONSIDERED = "profile", "first", "combined", "considered"
+_PROFILE, _FIRST, _DONE, _CONSIDERED = "profile", "first", "rounds", "considered"
 
 
 class WarmStart:
@@ -87,34 +89,37 @@ class WarmStart:
         return self._shortlist
 
     def due(self, done: int) -> bool:
-        """Whether something is to be proposed after `done` trials.
+        """Whether something is to be proposed after `done` trials: when all that was proposed before is measured.
 
-        That is when the single passes are measured, when the first combinations have shown how passes interact, when
-        all combinations are known, and when their first neighbours are; the study remembers it, so that of several
-        workers one proposes.
+        The study remembers it, so that of several workers one proposes.
         """
-        planned = (*COMBINATIONS, *NEIGHBOURS)
-        return self._rounds < len(planned) and done >= len(self.first) + sum(planned[: self._rounds])
+        past = self._rounds
+        return past < len(ROUNDS) and done >= len(self.first) + sum(count for _, count in ROUNDS[:past])
 
     def proposals(self, measured: Iterable[tuple[Solution, float]]) -> tuple[Decision, ...]:
-        """The combinations that promise most, some more in the second round; then what lies next to the best.
+        """What the next of `ROUNDS` says.
 
         Args:
-            measured: what the study knows, with its value, best first; it corrects what is expected of pairs of passes.
+            measured: what the study knows, with its value, best first; it corrects what is expected of passes and of
+                pairs of them.
         """
-        rounds = self._rounds + 1
-        self.study.set_user_attr(_ROUNDS, rounds)
-        if rounds > len(COMBINATIONS):
-            ranked = [solution.decision for solution, _ in measured]
-            single = [decision for decision in ranked if decision.is_single][:1]
-            best, count = dict.fromkeys([*ranked[:_REFINED], *single]), NEIGHBOURS[rounds - len(COMBINATIONS) - 1]
-            return neighbours(self.solver, best, count=count, known=ranked)
-        count = sum(COMBINATIONS[:rounds])
-        seen = list(measured)
+        past, seen = self._rounds, list(measured)
+        self.study.set_user_attr(_DONE, past + 1)
+        kind, count = ROUNDS[past]
         screen = self._sharpened(seen)
-        self.narrowed = narrow(self.solver, self._learned(screen, seen), screen.mixable(), count=count)
-        self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
-        return self.narrowed.best
+        surrogate = self._learned(screen, seen)
+        if kind == COMBINED:
+            asked = sum(many for _, many in ROUNDS[: past + 1])
+            self.narrowed = narrow(self.solver, surrogate, screen.mixable(), count=asked)
+            self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
+            return self.narrowed.best
+        known = [solution.decision for solution, _ in seen]
+        single = [decision for decision in known if decision.is_single][:1]
+        best = dict.fromkeys([*known[:_REFINED], *single])
+        if kind == NEAR:
+            return neighbours(self.solver, best, count=count, known=known)
+        steps = screen.mixable()
+        return interleaved((grown(self.solver, surrogate, each, steps, known=known) for each in best), count=count)
 
     @property
     def considered(self) -> int:
@@ -123,7 +128,7 @@ class WarmStart:
 
     @property
     def _rounds(self) -> int:
-        return int(self.study.user_attrs.get(_ROUNDS, 0))
+        return int(self.study.user_attrs.get(_DONE, 0))
 
     def _sharpened(self, measured: Sequence[tuple[Solution, float]]) -> Screen:
         """The screen with what the shortlist and the study saw of single passes on more samples."""

@@ -17,7 +17,7 @@ from foveate.planner.search.decision import Decision
 from foveate.planner.search.front import FrontPoint, pareto
 from foveate.planner.search.proposal import parameters, proposed
 from foveate.planner.search.search import Search
-from foveate.planner.search.warm_start import COMBINATIONS
+from foveate.planner.search.warm_start import ROUNDS
 from foveate.planner.studies.study import best_of, open_study
 
 BUDGET = [Budget.parse("ttft<=60%")]
@@ -111,7 +111,7 @@ def test_the_study_starts_with_the_best_singles_and_every_baseline(make_search: 
 
 def test_combinations_are_queued_when_the_singles_are_done(make_search: Callable[..., Search]) -> None:
     search = make_search(BUDGET, harm=HARM)
-    search.run(len(search.first) + COMBINATIONS[0])
+    search.run(len(search.first) + ROUNDS[0][1])
     assert search.narrowed is not None
     assert search.narrowed.considered > 10_000
     trials = search.study.trials[len(search.first) :]

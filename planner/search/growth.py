@@ -1,0 +1,61 @@
+"""Decisions that are a good one and one step more, which takes over a part of the dropping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
+
+from .decision import Decision, Step
+from .narrowing import remaining_after
+from .solver import Solver
+from .space import MOST_STEPS
+from .surrogate import Surrogate
+
+_KEPT = 0.65
+"""What the new step keeps of the tokens that arrive: dropping gently and in stages often loses less than at once."""
+
+_MOST_TAKEN = 0.5
+
+
+def grown(
+    solver: Solver,
+    surrogate: Surrogate,
+    decision: Decision,
+    steps: Sequence[Step],
+    *,
+    known: Iterable[Decision] = (),
+) -> Iterator[Decision]:
+    """`decision` with one of `steps` more, those of each kind of site in turn, the least expected loss first.
+
+    How passes interact deep in a model is hardly foreseen from what each loses alone, so every kind has its turn. What
+    is in `known`, forbidden or cannot hold the budgets is left out.
+    """
+    if not decision.steps or len(decision.steps) >= MOST_STEPS:
+        return
+    dropped = solver.solve(decision).dropped / solver.space.tokens
+    old, able = set(known), dict[str, list[tuple[float, str, Decision]]]()
+    for step in steps:
+        made = _with(solver, decision, step, dropped)
+        if made is not None and made not in old:
+            part = solver.solve(made).dropped / solver.space.tokens
+            loss = float(surrogate.loss(made, remaining_after(made, part)))
+            able.setdefault(step.kind, []).append((loss, str(step), made))
+    kinds = sorted(sorted(found, key=lambda item: item[:2]) for found in able.values())
+    yield from (item[2] for row in zip_longest(*kinds) for item in row if item is not None)
+
+
+def interleaved(lists: Iterable[Iterator[Decision]], *, count: int) -> tuple[Decision, ...]:
+    """The first `count` of several lists, of each in turn, each decision once."""
+    in_turn = (decision for row in zip_longest(*lists) for decision in row if decision is not None)
+    return tuple(islice(dict.fromkeys(in_turn), count))
+
+
+def _with(solver: Solver, decision: Decision, step: Step, dropped: float) -> Decision | None:
+    """`decision` and `step`, which keeps `_KEPT` of what would be left after it; None where that cannot be."""
+    taken = min(_MOST_TAKEN, (1 - dropped) * (1 / _KEPT - 1) / max(dropped, 1e-9))
+    shares = [*(share * (1 - taken) for share in decision.shares), taken]
+    made = Decision.of(*decision.steps, step, shares=shares)
+    if step in decision.steps or not solver.space.allowed(made):
+        return None
+    repaired = solver.repaired(made)
+    return repaired if repaired is not None and solver.solve(repaired).feasible else None
