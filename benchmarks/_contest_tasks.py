@@ -17,6 +17,9 @@ from foveate.testbed import load
 _PROBED = 240
 """Calibration questions by which budgets are chosen."""
 
+_HELD_OUT, _FAR_BEHIND = 5000, 2000
+"""Held-out questions of a testbed; those that rivals far behind are asked."""
+
 _PACKINGS = 6
 """How often the recordings that calibrate are packed into windows."""
 
@@ -30,6 +33,7 @@ class Task:
         workload: one request. new_tokens: the longest answer.
         asked, decisive: calibration samples of the search, and of the decision between its finalists.
         probe: an exam on calibration items, by which budgets are chosen. held_out: the one that counts.
+        first: the first items of `held_out`, enough for rivals that are far behind.
         few: passes enough for a quick run.
     """
 
@@ -42,6 +46,7 @@ class Task:
     decisive: list[CalibrationSample]
     probe: Exam
     held_out: Exam
+    first: Exam
     few: tuple[str, ...]
 
 
@@ -56,11 +61,11 @@ class Size:
 
 
 def testbed(name: str, size: Size) -> Task:
-    """A trained testbed and questions about its scenes, 2000 of them held out."""
+    """A trained testbed and questions about its scenes, 5000 of them held out."""
     model, processor = load(name)
     asked, decisive = (24, 12) if size.quick else (size.samples, 5 * size.samples)  # few finalists, so more each
     made = from_testbed(drawn_apart(name, "calibration", asked + decisive), processor)
-    count = size.items or (96 if size.quick else 2000)
+    held_out = drawn(name, "heldout", 96 if size.quick else size.items or _HELD_OUT)
     return Task(
         name=name,
         items="questions",
@@ -70,7 +75,8 @@ def testbed(name: str, size: Size) -> Task:
         asked=made[:asked],
         decisive=made[asked:],
         probe=HeldOut(model, processor, drawn(name, "calibration", 24 if size.quick else _PROBED)),
-        held_out=HeldOut(model, processor, drawn(name, "heldout", count)),
+        held_out=HeldOut(model, processor, held_out),
+        first=HeldOut(model, processor, held_out[:_FAR_BEHIND]),
         few=("divprune", "fastv"),
     )
 
@@ -88,7 +94,7 @@ def whisper(size: Size) -> Task:
     spoken = [window for seed in range(_PACKINGS) for window in speech.windows(recorded[::3], shuffled=seed)]
     known = samples_of(spoken)[: 6 if size.quick else None]
     unseen = samples_of(speech.windows([piece for number, piece in enumerate(recorded) if number % 3]))
-    half = len(known) // 2
+    half, exam = len(known) // 2, Listener(model, tokenizer, unseen[: 4 if size.quick else size.items])
     asked, decisive = known[:half], known[half:]
     return Task(
         name="whisper",
@@ -99,7 +105,8 @@ def whisper(size: Size) -> Task:
         asked=asked,
         decisive=decisive,
         probe=Listener(model, tokenizer, known[: 2 if size.quick else None]),
-        held_out=Listener(model, tokenizer, unseen[: 4 if size.quick else size.items]),
+        held_out=exam,
+        first=exam,
         few=("tome",),
     )
 

@@ -38,12 +38,15 @@ class Marks:
     def gain(self, other: Marks) -> tuple[float, float, float]:
         """(difference, low, high): this mean minus another's on the same items, its 95 % interval paired by group.
 
+        Where one of them was marked on the first items only, both count there.
+
         >>> Marks((1.0, 1.0), (1.0, 1.0), (0, 1)).gain(Marks((0.0, 0.0), (1.0, 1.0), (0, 1)))
         (1.0, 1.0, 1.0)
         """
-        _, group = np.unique(self.groups, return_inverse=True)
-        gains = np.bincount(group, weights=np.subtract(self.right, other.right))
-        sizes = np.bincount(group, weights=self.whole)
+        common = min(len(self.right), len(other.right))
+        _, group = np.unique(self.groups[:common], return_inverse=True)
+        gains = np.bincount(group, weights=np.subtract(self.right[:common], other.right[:common]))
+        sizes = np.bincount(group, weights=self.whole[:common])
         drawn = np.random.default_rng(0).integers(0, len(sizes), (_RESAMPLES, len(sizes)))
         low, high = np.quantile(gains[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), (0.025, 0.975))
         return float(gains.sum() / sizes.sum()), float(low), float(high)

@@ -35,3 +35,10 @@ def test_windows_count_by_their_words() -> None:
     assert first.mean == second.mean == pytest.approx(90 / 110)
     gain, low, high = first.gain(second)
     assert (gain, low, high) == pytest.approx((0.0, -1.0, 0.1))  # the short window alone, or the long one
+
+
+def test_a_rival_that_was_marked_on_the_first_items_is_compared_there() -> None:
+    whole, groups = (1.0,) * 4, (0, 0, 1, 1)
+    plan, rival = Marks((1.0, 1.0, 0.0, 0.0), whole, groups), Marks((0.0, 0.0), whole[:2], groups[:2])
+    assert plan.gain(rival) == (1.0, 1.0, 1.0)
+    assert rival.gain(plan) == (-1.0, -1.0, -1.0)
