@@ -17,6 +17,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def contested(bench: Bench, limit: float) -> list[Rival]:
     answered = []
     for rival in rivals:
         exam = bench.task.first if rival.name in BASELINES else bench.task.held_out
-        right = bench.step(f"answers {len(exam.whole)} {rival.words}", lambda: exam.right(rival.plan))
+        right = bench.step(f"answers {len(exam.whole)} {rival.words}", partial(exam.right, rival.plan))
         answered.append(replace(rival, marks=marks(exam, right)))
         print(f"  {rival.name}: {_percent(answered[-1].score)}", flush=True)
     return answered
