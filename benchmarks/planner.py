@@ -239,7 +239,7 @@ def _options() -> argparse.Namespace:
     )
     made.add_argument("--questions", type=int, help="held-out questions or windows (default: 5000; all)")
     made.add_argument("--samples", type=int, default=160, help="calibration samples of the search (default: 160)")
-    made.add_argument("--trials", type=int, default=52, help="trials of each search (default: 52)")
+    made.add_argument("--trials", type=int, default=56, help="trials of each search (default: 56)")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--profile", help="device profile (default: calibrate this machine)")
     made.add_argument("--cache", type=Path, help="keep finished steps in this file, and go on from it")

@@ -42,7 +42,7 @@ def plan(
     device: DeviceProfile | str,
     samples: Sequence[CalibrationSample] | None = None,
     held_out: Sequence[CalibrationSample] | None = None,
-    trials: int = 52,
+    trials: int = 56,
     seed: int = 0,
     study: str | None = None,
     sampler: str = "tpe",

@@ -51,6 +51,10 @@ class Step:
         return f"{self.method}@{self.places[0]}{later}{scope}"
 
 
+Alike = tuple[tuple[Step, ...], tuple[float, ...]]
+"""What decisions are told apart by."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """Up to a few steps in order of flow; how much is dropped in all is solved for afterwards.
@@ -88,6 +92,11 @@ class Decision:
     def methods(self) -> tuple[str, ...]:
         """The passes, in order of flow."""
         return tuple(step.method for step in self.steps)
+
+    @property
+    def alike(self) -> Alike:
+        """The same for decisions that differ by rounding alone, as a sampler's weights make them."""
+        return self.steps, tuple(round(share, 2) for share in self.shares)
 
     def to_data(self) -> dict[str, Any]:
         """Plain data for a study; `from_data` gives an equal decision back."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice, zip_longest
 
-from .decision import Decision, Step
+from .decision import Alike, Decision, Step
 from .narrowing import remaining_after
 from .solver import Solver
 from .space import MOST_STEPS
@@ -23,7 +23,7 @@ def grown(
     decision: Decision,
     steps: Sequence[Step],
     *,
-    known: Iterable[Decision] = (),
+    known: Container[Alike] = (),
 ) -> Iterator[Decision]:
     """`decision` with one of `steps` more, those of each kind of site in turn, the least expected loss first.
 
@@ -33,10 +33,10 @@ def grown(
     if not decision.steps or len(decision.steps) >= MOST_STEPS:
         return
     dropped = solver.solve(decision).dropped / solver.space.tokens
-    old, able = set(known), dict[str, list[tuple[float, str, Decision]]]()
+    able = dict[str, list[tuple[float, str, Decision]]]()
     for step in steps:
         made = _with(solver, decision, step, dropped)
-        if made is not None and made not in old:
+        if made is not None and made.alike not in known:
             part = solver.solve(made).dropped / solver.space.tokens
             loss = float(surrogate.loss(made, remaining_after(made, part)))
             able.setdefault(step.kind, []).append((loss, str(step), made))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import islice, permutations, zip_longest
 
-from .decision import Decision, Step
+from .decision import Alike, Decision, Step
 from .solver import Solver
 from .space import Space
 
@@ -15,14 +15,13 @@ most, since a step that finds few tokens left takes most of them with a small sh
 
 
 def neighbours(
-    solver: Solver, decisions: Iterable[Decision], *, count: int, known: Iterable[Decision] = ()
+    solver: Solver, decisions: Iterable[Decision], *, count: int, known: Container[Alike] = ()
 ) -> tuple[Decision, ...]:
     """Up to `count` decisions next to `decisions` that can hold the budgets, `known` ones left out, of each in turn."""
-    old = set(known)
     near = [list(_near(solver.space, decision)) for decision in decisions]
     in_turn = (decision for row in zip_longest(*near) for decision in row if decision is not None)
     repaired = (solver.repaired(d) if len(d.steps) > 1 else d for d in in_turn)
-    able = (d for d in dict.fromkeys(repaired) if d is not None and d not in old and solver.solve(d).feasible)
+    able = (d for d in dict.fromkeys(repaired) if d is not None and d.alike not in known and solver.solve(d).feasible)
     return tuple(islice(able, count))
 
 

@@ -108,14 +108,15 @@ class WarmStart:
         kind, count = ROUNDS[past]
         screen = self._sharpened(seen)
         surrogate = self._learned(screen, seen)
+        decisions = [solution.decision for solution, _ in seen]
+        known = {decision.alike for decision in decisions}
         if kind == COMBINED:
             asked = sum(many for _, many in ROUNDS[: past + 1])
             self.narrowed = narrow(self.solver, surrogate, screen.mixable(), count=asked)
             self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
-            return self.narrowed.best
-        known = [solution.decision for solution, _ in seen]
-        single = [decision for decision in known if decision.is_single][:1]
-        best = dict.fromkeys([*known[:_REFINED], *single])
+            return tuple(decision for decision in self.narrowed.best if decision.alike not in known)[:count]
+        single = [decision for decision in decisions if decision.is_single][:1]
+        best = dict.fromkeys([*decisions[:_REFINED], *single])
         if kind == NEAR:
             return neighbours(self.solver, best, count=count, known=known)
         steps = screen.mixable()

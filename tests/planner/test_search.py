@@ -17,7 +17,7 @@ from foveate.planner.search.decision import Decision
 from foveate.planner.search.front import FrontPoint, pareto
 from foveate.planner.search.proposal import parameters, proposed
 from foveate.planner.search.search import Search
-from foveate.planner.search.warm_start import ROUNDS
+from foveate.planner.search.warm_start import GROWN, ROUNDS
 from foveate.planner.studies.study import best_of, open_study
 
 BUDGET = [Budget.parse("ttft<=60%")]
@@ -116,7 +116,20 @@ def test_combinations_are_queued_when_the_singles_are_done(make_search: Callable
     assert search.narrowed.considered > 10_000
     trials = search.study.trials[len(search.first) :]
     tried = {tuple(Decision.from_data(t.user_attrs["decision"]).steps) for t in trials if "decision" in t.user_attrs}
-    assert tried == {decision.steps for decision in search.narrowed.best}
+    assert tried == {decision.steps for decision in search.narrowed.best[: ROUNDS[0][1]]}
+
+
+def test_the_best_so_far_grows_by_a_step(make_search: Callable[..., Search]) -> None:
+    search = make_search(BUDGET, harm=HARM)
+    rounds = [kind for kind, _ in ROUNDS]
+    before = len(search.first) + sum(count for _, count in ROUNDS[: rounds.index(GROWN)])
+    search.run(before)
+    best = {item.solution.decision.steps for item in search.ranked()[:2]}
+    search.run(before + 4)
+    tried = [Decision.from_data(t.user_attrs["decision"]).steps for t in search.study.trials[before : before + 4]]
+    single = next(item.solution.decision.steps for item in search.ranked() if item.solution.decision.is_single)
+    assert len(tried) == 4
+    assert all(any(set(known) < set(steps) for known in (*best, single)) for steps in tried)
 
 
 def test_passes_that_a_model_refuses_together_do_not_stop_the_search(make_search: Callable[..., Search]) -> None:
