@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
-from itertools import islice, zip_longest
+from itertools import combinations, islice, zip_longest
 
 from .decision import Alike, Decision, Step
 from .narrowing import remaining_after
@@ -14,7 +14,7 @@ from .surrogate import Surrogate
 _KEPT = 0.65
 """What the new step keeps of the tokens that arrive: dropping gently and in stages often loses less than at once."""
 
-_MOST_TAKEN = 0.5
+_MOST_TAKEN, _PAIRED = 0.5, 3
 
 
 def grown(
@@ -42,6 +42,16 @@ def grown(
             able.setdefault(step.kind, []).append((loss, str(step), made))
     kinds = sorted(sorted(found, key=lambda item: item[:2]) for found in able.values())
     yield from (item[2] for row in zip_longest(*kinds) for item in row if item is not None)
+
+
+def naive(solver: Solver, ranked: Sequence[Decision]) -> Iterator[Decision]:
+    """Each two of the best single passes with equal shares of the dropping: what anyone would combine first."""
+    singles = dict.fromkeys(decision.steps[0] for decision in ranked if decision.is_single)
+    for pair in combinations(islice(singles, _PAIRED), 2):
+        decision = Decision.of(*pair)
+        repaired = solver.repaired(decision) if solver.space.allowed(decision) else None
+        if repaired is not None and solver.solve(repaired).feasible:
+            yield repaired
 
 
 def interleaved(lists: Iterable[Iterator[Decision]], *, count: int) -> tuple[Decision, ...]:

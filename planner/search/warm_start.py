@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..fidelity.judge import Judge
 from .decision import Decision
-from .growth import grown, interleaved
+from .growth import grown, interleaved, naive
 from .narrowing import Narrowed, narrow, remaining_after
 from .neighbours import neighbours
 from .screening import Profile, Progress, Screen, left, screened
@@ -114,7 +114,8 @@ class WarmStart:
             asked = sum(many for _, many in ROUNDS[: past + 1])
             self.narrowed = narrow(self.solver, surrogate, screen.mixable(), count=asked)
             self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
-            return tuple(decision for decision in self.narrowed.best if decision.alike not in known)[:count]
+            proposed = {each.alike: each for each in (*naive(self.solver, decisions), *self.narrowed.best)}
+            return tuple(decision for alike, decision in proposed.items() if alike not in known)[:count]
         single = [decision for decision in decisions if decision.is_single][:1]
         best = dict.fromkeys([*decisions[:_REFINED], *single])
         if kind == NEAR:

@@ -8,7 +8,7 @@ from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
 from foveate.planner.search.decision import Decision, Step
-from foveate.planner.search.growth import grown, interleaved
+from foveate.planner.search.growth import grown, interleaved, naive
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
 from foveate.planner.search.surrogate import Curve, Surrogate
@@ -67,3 +67,11 @@ def test_lists_are_taken_in_turn() -> None:
     first, second, third = (Decision.of(step) for step in (EARLY, DEEPER, LATE))
     assert interleaved([iter([first, second]), iter([second, third])], count=3) == (first, second, third)
     assert interleaved([iter([first]), iter([])], count=3) == (first,)
+
+
+def test_the_best_singles_are_paired_evenly(solver: Solver) -> None:
+    singles = [Decision.of(step) for step in (EARLY, DEEPER, LATE, Step("fastv", ("decoder.layers.3",)))]
+    found = list(naive(solver, [*singles, Decision.of(EARLY, LATE)]))
+    assert [decision.steps for decision in found] == [(EARLY, DEEPER), (EARLY, LATE), (DEEPER, LATE)]
+    assert found[0].shares == (0.5, 0.5)
+    assert all(solver.solve(decision).feasible for decision in found)
