@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any
 
 from _marks import Marks
@@ -15,6 +14,7 @@ from foveate.ir.plan import Plan
 from foveate.planner.fidelity.judge import Judge
 from foveate.planner.racing import Race
 from foveate.planner.search.decision import Decision
+from foveate.planner.search.growth import naive
 from foveate.planner.search.search import Search
 from foveate.planner.search.solver import Solver
 from foveate.planner.verify import finalists, settle
@@ -60,10 +60,8 @@ def entrants(search: Search) -> dict[str, Decision]:
         measured += [Decision.of(step) for step in able if step.method == name]
         if measured:
             found[name] = measured[0]
-    steps = [decision.steps[0] for decision in singles] or able
-    pairs = (Decision.of(a, b) for a, b in combinations(steps, 2) if a.method != b.method)
-    naive = next((pair for pair in pairs if search.solver.space.allowed(pair)), None)
-    return found if naive is None else {**found, "two best": naive}
+    pair = next(naive(search.solver, singles or [Decision.of(step) for step in able]), None)
+    return found if pair is None else {**found, "two best": pair}
 
 
 def with_best_single(rivals: Sequence[Rival], deciding: Judge) -> list[Rival]:

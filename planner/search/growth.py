@@ -45,9 +45,12 @@ def grown(
 
 
 def naive(solver: Solver, ranked: Sequence[Decision]) -> Iterator[Decision]:
-    """Each two of the best single passes with equal shares of the dropping: what anyone would combine first."""
-    singles = dict.fromkeys(decision.steps[0] for decision in ranked if decision.is_single)
-    for pair in combinations(islice(singles, _PAIRED), 2):
+    """Each two of the best passes, at their own best places with equal shares: what anyone would combine first."""
+    places: dict[str, Step] = {}
+    for decision in ranked:
+        if decision.is_single:
+            places.setdefault(decision.methods[0], decision.steps[0])
+    for pair in combinations(islice(places.values(), _PAIRED), 2):
         decision = Decision.of(*pair)
         repaired = solver.repaired(decision) if solver.space.allowed(decision) else None
         if repaired is not None and solver.solve(repaired).feasible:

@@ -70,8 +70,9 @@ def test_lists_are_taken_in_turn() -> None:
 
 
 def test_the_best_singles_are_paired_evenly(solver: Solver) -> None:
-    singles = [Decision.of(step) for step in (EARLY, DEEPER, LATE, Step("fastv", ("decoder.layers.3",)))]
-    found = list(naive(solver, [*singles, Decision.of(EARLY, LATE)]))
-    assert [decision.steps for decision in found] == [(EARLY, DEEPER), (EARLY, LATE), (DEEPER, LATE)]
+    early = Step("random", ("encoder.layers.0.mid",))
+    singles = [Decision.of(step) for step in (DEEPER, EARLY, early, LATE, Step("uniform", ("input",)))]
+    found = list(naive(solver, [Decision.of(EARLY, LATE), *singles]))
+    assert [decision.steps for decision in found] == [(early, DEEPER), (DEEPER, LATE), (early, LATE)]
     assert found[0].shares == (0.5, 0.5)
     assert all(solver.solve(decision).feasible for decision in found)
