@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..fidelity.judge import Judge
-from .decision import Decision
+from .decision import Decision, Step
 from .growth import grown, interleaved, naive
 from .narrowing import Narrowed, narrow, remaining_after
 from .neighbours import neighbours
@@ -110,18 +110,23 @@ class WarmStart:
         surrogate = self._learned(screen, seen)
         decisions = [solution.decision for solution, _ in seen]
         known = {decision.alike for decision in decisions}
+        steps = screen.mixable()
         if kind == COMBINED:
             asked = sum(many for _, many in ROUNDS[: past + 1])
-            self.narrowed = narrow(self.solver, surrogate, screen.mixable(), count=asked)
-            self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
-            proposed = {each.alike: each for each in (*naive(self.solver, decisions), *self.narrowed.best)}
+            promising = self._promising(surrogate, steps, count=asked)
+            proposed = {each.alike: each for each in (*naive(self.solver, decisions), *promising)}
             return tuple(decision for alike, decision in proposed.items() if alike not in known)[:count]
         single = [decision for decision in decisions if decision.is_single][:1]
         best = dict.fromkeys([*decisions[:_REFINED], *single])
         if kind == NEAR:
             return neighbours(self.solver, best, count=count, known=known)
-        steps = screen.mixable()
         return interleaved((grown(self.solver, surrogate, each, steps, known=known) for each in best), count=count)
+
+    def _promising(self, surrogate: Surrogate, steps: Sequence[Step], *, count: int) -> tuple[Decision, ...]:
+        """The combinations that promise most; how many were considered is added up in the study."""
+        self.narrowed = narrow(self.solver, surrogate, steps, count=count)
+        self.study.set_user_attr(_CONSIDERED, self.considered + self.narrowed.considered)
+        return self.narrowed.best
 
     @property
     def considered(self) -> int:
