@@ -24,6 +24,7 @@ class Call:
     """One run of a module: what it was given, what it gave, which events are its own and its children's.
 
     `inner` is the place in the recording of the first call inside it; the calls from there up to it ran inside it.
+    `equal` is the call of an equal layer whose result it took, where it did not run itself.
     """
 
     path: str
@@ -34,6 +35,12 @@ class Call:
     start: int
     end: int
     inner: int
+    equal: Call | None = None
+
+    @property
+    def source(self) -> Call:
+        """The call that ran in its place: itself, or that of the equal layer."""
+        return self.equal or self
 
 
 @dataclass

@@ -24,12 +24,11 @@ class Instruments:
 
     Attributes:
         recorder: whom modules report to; None runs them as they are.
-        events: what each layer that ran recorded, by the id of its call.
+        events: what each layer that ran recorded, by the id of its call, which `memo` keeps alive.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.recorder: Recorder | None = None
-        self.repeats: dict[int, Call] = {}
         self.events: dict[int, list[Event]] = {}
         self.memo: dict[Hashable, Call] = {}
         self.kept: list[Any] = []
@@ -73,14 +72,8 @@ class Instruments:
             replace(event, path=name + event.path.removeprefix(known.path)) for event in self.events[id(known)]
         ]
         end = len(recorder.recording.events)
-        call = Call(name, module, args, kwargs, known.output, start, end, inner)
-        recorder.recording.calls.append(call)
-        self.repeats[id(call)] = known
+        recorder.recording.calls.append(Call(name, module, args, kwargs, known.output, start, end, inner, known))
         return known.output
-
-    def source(self, call: Call) -> Call:
-        """The call that ran in place of `call`: itself, or that of the equal layer."""
-        return self.repeats.get(id(call), call)
 
     def _key(self, value: Any) -> Hashable:
         """What of an argument decides the shapes of a layer's work."""

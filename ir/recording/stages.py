@@ -170,7 +170,7 @@ class Assembler:
 
     def _layer(self, draft: Draft, stage: str, index: int, extent: Extent, base: Extent) -> None:
         call = self.recording.calls[index]
-        source = self.replayer.instruments.source(call)
+        source = call.source
         key = id(source)
         if key not in self.fitted:
             events = self.replayer.instruments.events[id(source)]

@@ -57,26 +57,46 @@ def test_integers_are_real_and_learned_values_are_shapes() -> None:
     assert sorted(picked.flatten().unique().tolist()) == [0, 1, 2, 3]
 
 
-def test_equal_layers_run_once_and_count_as_often_as_they_stand() -> None:
+@pytest.fixture
+def stack() -> nn.Module:
+    """Three equal layers on the meta device."""
     with torch.device("meta"):
-        stack = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)])
-        model = nn.Module()
-        model.layers = stack
+        layers = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)])
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
-        for layer in stack:
+        for layer in layers:
             hidden = layer(hidden)
         return hidden
 
+    model = nn.Module()
+    model.layers = layers
     model.forward = forward  # type: ignore[assignment]
-    instruments = Instruments(model)
+    return model
+
+
+def test_equal_layers_run_once_and_count_as_often_as_they_stand(stack: nn.Module) -> None:
+    instruments = Instruments(stack)
     with recording() as recorder:
         instruments.recorder = recorder
-        model(torch.empty(1, 5, 4, device="meta"))
-        events = recorder.fresh().events
-    assert [event.path for event in events] == ["layers.0", "layers.1", "layers.2"]
-    assert [event.flops for event in events] == [2 * 5 * 4 * 4] * 3
+        stack(torch.empty(1, 5, 4, device="meta"))
+        found = recorder.fresh()
+    assert [event.path for event in found.events] == ["layers.0", "layers.1", "layers.2"]
+    assert [event.flops for event in found.events] == [2 * 5 * 4 * 4] * 3
+    assert [call.source.path for call in found.calls if call.path in instruments.layers] == ["layers.0"] * 3
     assert len(instruments.events) == 1
+
+
+def test_a_discarded_run_leaves_nothing_to_later_calls(stack: nn.Module) -> None:
+    instruments = Instruments(stack)
+    with recording() as recorder:
+        instruments.recorder = recorder
+        for rows in range(1, 40):  # calls of runs that are let go, whose places in memory the next ones take
+            stack(torch.empty(1, rows, 4, device="meta"))
+            found = recorder.fresh()
+            layers = [call for call in found.calls if call.path in instruments.layers]
+            assert {call.source.output.shape[1] for call in layers} == {rows}
+            assert layers[0].source is layers[0]
+            del found, layers
 
 
 def test_attention_is_put_back_after_an_error() -> None:
