@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import BadInput
+from .kept_memory import kept_memory
 
 FloatArray = NDArray[np.float64]
 
@@ -49,11 +50,12 @@ def interleave(
         raise BadInput(f"cannot time {rounds} rounds after {warmup} warm-up rounds: give rounds >= 1 and warmup >= 0.")
     names = tuple(functions)
     samples = {name: np.empty(rounds, dtype=np.float64) for name in names}
-    for turn in range(-warmup, rounds):
-        for name in round_order(names, turn + warmup):
-            seconds = _seconds(functions[name], synchronize)
-            if turn >= 0:
-                samples[name][turn] = seconds
+    with kept_memory():
+        for turn in range(-warmup, rounds):
+            for name in round_order(names, turn + warmup):
+                seconds = _seconds(functions[name], synchronize)
+                if turn >= 0:
+                    samples[name][turn] = seconds
     return samples
 
 

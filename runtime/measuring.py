@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..common.errors import BadInput
+from ..common.kept_memory import kept_memory
 from ..common.timing import Interval, median_interval, ratio_interval, round_order
 from ..ir.plan import Plan
 from .adapters import live_part
@@ -126,7 +127,7 @@ def compare(
         limit = native_limit(model, inputs, plans[name] or Plan(()))
         contestants[f"{name} native"] = _Contestant(model, inputs, None, new_tokens, limit)
     names = tuple(contestants)
-    with torch.inference_mode():
+    with torch.inference_mode(), kept_memory():
         for contestant in contestants.values():
             contestant.weigh()
         for turn in range(warmup + rounds):
