@@ -20,7 +20,7 @@ from foveate.planner.search.solver import Solver
 from foveate.planner.verify import finalists, settle
 from foveate.runtime import compare, ratio
 
-SAME_LATENCY = 0.03
+SAME_LATENCY, _MATCHES = 0.03, 3
 SINGLE, BASELINES = "best single", ("random", "pool", "downsample")
 
 
@@ -86,11 +86,33 @@ def matched(
 ) -> list[Rival]:
     """The plan and its rivals, their counts settled on the plan's measured TTFT, then all timed in the same rounds.
 
-    A decision that cannot come that far down is left out.
+    Where that last timing finds them apart, which a busy moment of the machine can do, they are settled anew. A
+    decision that cannot come that far down is left out.
     """
     first = compare(model, inputs, {"plain": None, "plan": plan}, rounds=rounds)
+    pace = ratio(first["plan"], first["plain"]).median
+    rivals: list[Rival] = []
+    for _ in range(_MATCHES):
+        rivals = _settled(solver, plan, pace, decisions, model, inputs, rounds=rounds)
+        pace = rivals[0].ratio.median
+        if apart(rivals) <= SAME_LATENCY:
+            break
+    return rivals
+
+
+def _settled(
+    solver: Solver,
+    plan: Plan,
+    pace: float,
+    decisions: Mapping[str, Decision],
+    model: Any,
+    inputs: Mapping[str, Any],
+    *,
+    rounds: int,
+) -> list[Rival]:
+    """The plan and its rivals, their counts settled on `pace`, a part of the uncompressed TTFT."""
     margin = SAME_LATENCY / 2
-    target = Budget("ttft", ratio(first["plan"], first["plain"]).median * (1 + margin), relative=True)
+    target = Budget("ttft", pace * (1 + margin), relative=True)
     near = Solver(solver.space, solver.cost, [target], margin=margin)
     solved = {name: near.solve(near.repaired(decision) or decision) for name, decision in decisions.items()}
     able = {name: solution for name, solution in solved.items() if solution.feasible}
@@ -101,12 +123,28 @@ def matched(
     return [Rival(name, each, ratio(timed[name], timed["plain"])) for name, each in rivals.items()]
 
 
+def apart(rivals: Sequence[Rival]) -> float:
+    """How far the TTFT of a rival is from the plan's, which comes first, at most and relative to it.
+
+    A pooled grid or a smaller picture cannot take every count, so these come as near as their grids allow.
+    """
+    plan, *others = rivals
+    free = [rival for rival in others if not {"pool", "downsample"} & {p.method for p in rival.plan.placements}]
+    return max((abs(rival.ratio.median / plan.ratio.median - 1) for rival in free), default=0.0)
+
+
 def as_planned(plan: Rival, rival: Rival) -> Rival:
     """The rival; where it is the one pass of the plan, the plan itself, since counts a token apart would differ."""
     own, others = ([(p.method, p.site) for p in r.plan.placements] for r in (plan, rival))
     return replace(plan, name=rival.name) if own == others and len(own) == 1 else rival
 
 
-def gains(plan: Rival, others: Sequence[Rival]) -> list[tuple[float, float, float]]:
-    """The plan's score minus each other's with its 95 % interval, paired by item and resampled by scene or window."""
-    return [plan.marks.gain(other.marks) for other in others if plan.marks and other.marks]
+def gains(plan: Rival, others: Sequence[Rival], *, together: bool = False) -> list[tuple[float, float, float]]:
+    """The plan's score minus each other's with its 95 % interval, paired by item and resampled by scene or window.
+
+    Args:
+        together: widen the intervals so that all of them hold at once in 95 % of cases (Bonferroni), which is what a
+            statement about the worst of several comparisons needs.
+    """
+    confidence = 1 - 0.05 / len(others) if together and others else 0.95
+    return [plan.marks.gain(other.marks, confidence=confidence) for other in others if plan.marks and other.marks]

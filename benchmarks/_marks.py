@@ -10,7 +10,7 @@ import numpy as np
 
 from foveate.ir.plan import Plan
 
-_RESAMPLES = 2000
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Marks:
         """
         return float(sum(self.right) / sum(self.whole))
 
-    def gain(self, other: Marks) -> tuple[float, float, float]:
-        """(difference, low, high): this mean minus another's on the same items, its 95 % interval paired by group.
+    def gain(self, other: Marks, *, confidence: float = 0.95) -> tuple[float, float, float]:
+        """(difference, low, high): this mean minus another's on the same items, its interval paired by group.
 
         Where one of them was marked on the first items only, both count there.
 
@@ -48,7 +48,8 @@ class Marks:
         gains = np.bincount(group, weights=np.subtract(self.right[:common], other.right[:common]))
         sizes = np.bincount(group, weights=self.whole[:common])
         drawn = np.random.default_rng(0).integers(0, len(sizes), (_RESAMPLES, len(sizes)))
-        low, high = np.quantile(gains[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), (0.025, 0.975))
+        tail = (1 - confidence) / 2
+        low, high = np.quantile(gains[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), (tail, 1 - tail))
         return float(gains.sum() / sizes.sum()), float(low), float(high)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import BASELINES, SAME_LATENCY, Rival, as_planned, entrants, gains, matched, with_best_single
+from _contest import BASELINES, SAME_LATENCY, Rival, apart, as_planned, entrants, gains, matched, with_best_single
 from _contest_tasks import TASKS, Size, Task
 from _marks import marks
 from _table import Goal, finish, parser, show
@@ -117,7 +117,7 @@ def main() -> int:
             rivals = contested(bench, limit)
             found = gains(rivals[0], rivals[1:])
             report(loss, limit, rivals, found)
-            goals += goals_of(loss, rivals, found)
+            goals += goals_of(loss, rivals)
             ahead.append(all(low > 0 for _, low, _ in found))
             figures.append({"loss": loss, "limit": limit, "rivals": [_data(rival) for rival in rivals]})
         wanted = f">= {(len(ahead) + 1) // 2}"
@@ -189,18 +189,18 @@ def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[t
     show(f"ttft<={100 * limit:.1f}%, where the best single pass loses about {loss:g} points", columns, rows)
 
 
-def goals_of(loss: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> list[Goal]:
-    """Matched times, and a plan that nothing beats."""
+def goals_of(loss: float, rivals: Sequence[Rival]) -> list[Goal]:
+    """Matched times, and a plan that nothing beats: the rival that comes nearest is the worst of several comparisons,
+    so its interval is one of all at once."""
     plan, others = rivals[0], rivals[1:]
-    # A pooled grid or a smaller picture cannot take every count, so these come as near as their grids allow.
-    free = [rival for rival in others if not {"pool", "downsample"} & {p.method for p in rival.plan.placements}]
-    unequal = max((abs(rival.ratio.median / plan.ratio.median - 1) for rival in free), default=0.0)
-    least = min(range(len(others)), key=lambda i: found[i][0])
+    found = gains(plan, others, together=True)
+    unequal = apart(rivals)
+    least = min(range(len(others)), key=lambda i: found[i][2])
     gain, low, high = found[least]
     shown = f"{100 * gain:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
     name = f"{loss:g} points"
     wanted = f"<= {_percent(SAME_LATENCY)}"
-    best = f"{name}: plan over {others[least].name}, the best of the others"
+    best = f"{name}: plan over {others[least].name}, the hardest to match (all rivals at once)"
     return [
         Goal(f"{name}: TTFT of the rivals differs by", _percent(unequal), wanted, unequal <= SAME_LATENCY),
         Goal(best, shown, "not below 0 beyond noise", high >= 0),

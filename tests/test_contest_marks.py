@@ -25,7 +25,9 @@ def test_questions_are_compared_as_the_testbed_compares_them() -> None:
     first, second = (random.random(len(scenes)) < chance for chance in (0.8, 0.6))
     ours = [Marks(tuple(map(float, right)), (1.0,) * len(scenes), scenes) for right in (first, second)]
     found = ours[0].gain(ours[1])
-    assert found == pytest.approx(paired_bootstrap(first.tolist(), second.tolist(), scenes))
+    assert found == pytest.approx(
+        paired_bootstrap(first.tolist(), second.tolist(), scenes, resamples=module._RESAMPLES)
+    )
     assert ours[0].mean == pytest.approx(first.mean())
 
 
