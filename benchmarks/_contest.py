@@ -1,36 +1,37 @@
-"""A plan and its rivals at one latency: who takes part, how their times are matched, and how they are compared."""
+"""A plan and its rivals at one latency: who takes part, and how they are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from _marks import Marks
 
 from foveate.common.timing import Interval
-from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
 from foveate.planner.fidelity.judge import Judge
 from foveate.planner.racing import Race
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.growth import naive
 from foveate.planner.search.search import Search
-from foveate.planner.search.solver import Solver
-from foveate.planner.verify import finalists, settle
-from foveate.runtime import compare, ratio
+from foveate.planner.verify import finalists
 
-SAME_LATENCY, _MATCHES = 0.03, 3
 SINGLE, BASELINES = "best single", ("random", "pool", "downsample")
 
 
 @dataclass(frozen=True)
 class Rival:
-    """A plan at one budget: its TTFT as a part of the uncompressed model's, and its marks on what was held out."""
+    """A plan at one budget.
+
+    Attributes:
+        ratio: its TTFT as a part of the uncompressed model's. beside: the same as a multiple of the contested plan's.
+        marks: on what was held out.
+    """
 
     name: str
     plan: Plan
     ratio: Interval
+    beside: float = 1.0
     marks: Marks | None = None
 
     @property
@@ -79,58 +80,6 @@ def with_best_single(rivals: Sequence[Rival], deciding: Judge) -> list[Rival]:
     best = max(values, key=lambda name: values[name], default=None)
     kept = [replace(rival, name=SINGLE) if rival.name == best else rival for rival in rivals]
     return [rival for rival in kept if rival.name == SINGLE or rival.name not in values]
-
-
-def matched(
-    solver: Solver, plan: Plan, decisions: Mapping[str, Decision], model: Any, inputs: Mapping[str, Any], *, rounds: int
-) -> list[Rival]:
-    """The plan and its rivals, their counts settled on the plan's measured TTFT, then all timed in the same rounds.
-
-    Where that last timing finds them apart, which a busy moment of the machine can do, they are settled anew. A
-    decision that cannot come that far down is left out.
-    """
-    first = compare(model, inputs, {"plain": None, "plan": plan}, rounds=rounds)
-    pace = ratio(first["plan"], first["plain"]).median
-    rivals: list[Rival] = []
-    for _ in range(_MATCHES):
-        rivals = _settled(solver, plan, pace, decisions, model, inputs, rounds=rounds)
-        pace = rivals[0].ratio.median
-        if apart(rivals) <= SAME_LATENCY:
-            break
-    return rivals
-
-
-def _settled(
-    solver: Solver,
-    plan: Plan,
-    pace: float,
-    decisions: Mapping[str, Decision],
-    model: Any,
-    inputs: Mapping[str, Any],
-    *,
-    rounds: int,
-) -> list[Rival]:
-    """The plan and its rivals, their counts settled on `pace`, a part of the uncompressed TTFT."""
-    margin = SAME_LATENCY / 2
-    target = Budget("ttft", pace * (1 + margin), relative=True)
-    near = Solver(solver.space, solver.cost, [target], margin=margin)
-    solved = {name: near.solve(near.repaired(decision) or decision) for name, decision in decisions.items()}
-    able = {name: solution for name, solution in solved.items() if solution.feasible}
-    settled = settle(near, list(able.values()), model, inputs, rounds=rounds, slack=2 * margin)
-    plans = {name: Plan.of(*item.solution.placements) for name, item in zip(able, settled, strict=True)}
-    timed = compare(model, inputs, {"plain": None, "plan": plan, **plans}, rounds=2 * rounds - 1)
-    rivals = {"plan": plan, **plans}
-    return [Rival(name, each, ratio(timed[name], timed["plain"])) for name, each in rivals.items()]
-
-
-def apart(rivals: Sequence[Rival]) -> float:
-    """How far the TTFT of a rival is from the plan's, which comes first, at most and relative to it.
-
-    A pooled grid or a smaller picture cannot take every count, so these come as near as their grids allow.
-    """
-    plan, *others = rivals
-    free = [rival for rival in others if not {"pool", "downsample"} & {p.method for p in rival.plan.placements}]
-    return max((abs(rival.ratio.median / plan.ratio.median - 1) for rival in free), default=0.0)
 
 
 def as_planned(plan: Rival, rival: Rival) -> Rival:

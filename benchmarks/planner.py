@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import BASELINES, SAME_LATENCY, Rival, apart, as_planned, entrants, gains, matched, with_best_single
+from _contest import BASELINES, Rival, as_planned, entrants, gains, with_best_single
 from _contest_tasks import TASKS, Size, Task
 from _marks import marks
+from _matching import SAME_LATENCY, apart, matched
 from _table import Goal, finish, parser, show
 
 from foveate.common.errors import BadInput
@@ -45,8 +46,8 @@ from foveate.planner.search.screening import Profile
 ABOVE_FLOOR = (0.5, 0.42, 0.34, 0.27, 0.2, 0.14, 0.08)
 """Budgets that are probed, as parts of the way from the least possible TTFT to the uncompressed one."""
 
-ROUNDS, PREFILLS_MS = (11, 31), 3000.0
-"""Least and most rounds of a timing; between them so many that the uncompressed prefills take about three seconds."""
+ROUNDS, PREFILLS_MS = (21, 61), 6000.0
+"""Least and most rounds of a timing; between them so many that the uncompressed prefills take about six seconds."""
 
 _PROBED = 2
 
@@ -154,8 +155,9 @@ def best_single(bench: Bench, limit: float) -> float:
 
 def contested(bench: Bench, limit: float) -> list[Rival]:
     """The plan for `limit` and its rivals at its latency, with their held-out answers; the plan first."""
-    data = bench.step(f"rivals {limit:.4f}", lambda: [_data(rival) for rival in planned(bench, limit)])
-    timed = [Rival(d["name"], Plan.from_yaml(d["plan"]), Interval(*d["ratio"])) for d in data]
+    found = bench.step(f"search {limit:.4f}", partial(searched, bench, limit))
+    data = bench.step(f"rivals {limit:.4f}", lambda: [_data(rival) for rival in met(bench, limit, found)])
+    timed = [Rival(d["name"], Plan.from_yaml(d["plan"]), Interval(*d["ratio"]), d["beside"]) for d in data]
     rivals = [as_planned(timed[0], rival) for rival in timed]
     answered = []
     for rival in rivals:
@@ -166,17 +168,23 @@ def contested(bench: Bench, limit: float) -> list[Rival]:
     return answered
 
 
-def planned(bench: Bench, limit: float) -> list[Rival]:
-    """Search, decide, and match the rivals' times; calibration samples only."""
+def searched(bench: Bench, limit: float) -> dict[str, Any]:
+    """The plan for `limit` and the decisions that it has to beat, as plain data; calibration samples only."""
     job = bench.job(limit)
     search = job.search(trials=bench.trials, study=None)
-    choice = job.decide(search)
+    plan = Plan.of(*job.decide(search).solution.placements)
+    return {"plan": plan.to_yaml(), "entrants": {name: made.to_data() for name, made in entrants(search).items()}}
+
+
+def met(bench: Bench, limit: float, found: dict[str, Any]) -> list[Rival]:
+    """What was searched, each rival at the plan's time, and of the single passes the best one."""
+    job = bench.job(limit)
     inputs = collate(bench.task.decisive[:1])
-    plan = Plan.of(*choice.solution.placements)
     least, most = ROUNDS
     rounds = bench.rounds or min(most, max(least, round(PREFILLS_MS / job.solver.baseline.ttft_ms)))
-    rivals = matched(job.solver, plan, entrants(search), bench.task.model, inputs, rounds=rounds)
-    return with_best_single(rivals, job.deciding)
+    decisions = {name: Decision.from_data(data) for name, data in found["entrants"].items()}
+    plan = Plan.from_yaml(found["plan"])
+    return with_best_single(matched(job.solver, plan, decisions, bench.task.model, inputs, rounds=rounds), job.deciding)
 
 
 def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> None:
@@ -251,7 +259,12 @@ def _numbers(text: str) -> list[float]:
 
 
 def _data(rival: Rival) -> dict[str, Any]:
-    found = {"name": rival.name, "plan": rival.plan.to_yaml(), "ratio": list(rival.ratio)}
+    found = {
+        "name": rival.name,
+        "plan": rival.plan.to_yaml(),
+        "ratio": list(rival.ratio),
+        "beside": rival.beside,
+    }
     return {**found, "score": rival.score} if rival.marks else found
 
 

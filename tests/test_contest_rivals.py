@@ -69,14 +69,6 @@ def test_a_plan_of_one_pass_is_itself_among_the_singles(contest: Any) -> None:
     assert contest.as_planned(plan, found[1]).plan is plan.plan
 
 
-def test_rivals_are_as_far_apart_as_the_one_that_could_have_matched_but_does_not(contest: Any) -> None:
-    plan = rival(contest, "plan", ("divprune", SITE, 0.4))
-    single = contest.Rival("best single", plan.plan, Interval(0.312, 0.3, 0.32))
-    pool = contest.Rival("pool", rival(contest, "pool", ("pool", SITE, 0.2)).plan, Interval(0.2, 0.2, 0.2))
-    assert contest.apart([plan]) == 0.0
-    assert contest.apart([plan, single, pool]) == pytest.approx(0.04)
-
-
 def test_intervals_that_hold_together_are_wider(contest: Any) -> None:
     marks = sys.modules["_marks"].Marks
     draws = np.random.default_rng(0)

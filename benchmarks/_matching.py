@@ -1,0 +1,73 @@
+"""Rivals of a plan brought to its measured time to first token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from _contest import Rival
+
+from foveate.ir.budget import Budget
+from foveate.ir.plan import Plan
+from foveate.planner.search.decision import Decision
+from foveate.planner.search.solver import Solution, Solver
+from foveate.runtime import compare, ratio
+
+SAME_LATENCY = 0.03
+_LEAST_TURNS, _MOST_TURNS = 3, 6
+
+
+def matched(
+    solver: Solver, plan: Plan, decisions: Mapping[str, Decision], model: Any, inputs: Mapping[str, Any], *, rounds: int
+) -> list[Rival]:
+    """The plan and its rivals, whose counts are such that they take as long as the plan, all timed in the same rounds.
+
+    In each turn what a rival took beside the plan corrects the cost model's ratio of the two; the geometric mean of all
+    turns counts, so that no turn's luck is picked. The last turn, which is reported, is the first from the third on in
+    which nobody is too far apart. A decision that cannot come that far down is left out.
+    """
+    pace = solver.predict(plan.placements).ttft_ms
+    errors: dict[str, list[float]] = {name: [] for name in decisions}
+    rivals: list[Rival] = []
+    for turn in range(_MOST_TURNS):
+        limits = {name: pace * float(np.exp(-np.mean(found or [0.0]))) for name, found in errors.items()}
+        solved = {name: _nearest(solver, decision, limits[name]) for name, decision in decisions.items()}
+        able = {name: solution for name, solution in solved.items() if solution is not None}
+        rivals = _timed(plan, able, model, inputs, rounds=rounds if turn + 1 < _LEAST_TURNS else 2 * rounds)
+        for rival in rivals[1:]:
+            predicted = able[rival.name].prediction.ttft_ms / pace
+            errors[rival.name].append(float(np.log(rival.beside / predicted)))
+        if turn + 1 >= _LEAST_TURNS and apart(rivals) <= SAME_LATENCY:
+            break
+    return rivals
+
+
+def apart(rivals: Sequence[Rival]) -> float:
+    """How far the TTFT of a rival is from the plan's, which comes first, at most and relative to it.
+
+    A pooled grid or a smaller picture cannot take every count, so these come as near as their grids allow.
+    """
+    free = [rival for rival in rivals[1:] if not {"pool", "downsample"} & {p.method for p in rival.plan.placements}]
+    return max((abs(rival.beside - 1) for rival in free), default=0.0)
+
+
+def _nearest(solver: Solver, decision: Decision, limit: float) -> Solution | None:
+    """`decision` with the counts whose predicted TTFT in ms is nearest to `limit`, None where it cannot get below."""
+    near = Solver(solver.space, solver.cost, [Budget("ttft", limit)], margin=0.0)
+    held = near.solve(near.repaired(decision) or decision)
+    if not held.feasible or held.dropped == 0:
+        return held if held.feasible else None
+    above = near.solution(held.decision, held.dropped - 1)
+    return min(held, above, key=lambda solution: abs(solution.prediction.ttft_ms - limit))
+
+
+def _timed(
+    plan: Plan, rivals: Mapping[str, Solution], model: Any, inputs: Mapping[str, Any], *, rounds: int
+) -> list[Rival]:
+    plans = {"plan": plan, **{name: Plan.of(*solution.placements) for name, solution in rivals.items()}}
+    timed = compare(model, inputs, {"plain": None, **plans}, rounds=rounds)
+    return [
+        Rival(name, each, ratio(timed[name], timed["plain"]), beside=ratio(timed[name], timed["plan"]).median)
+        for name, each in plans.items()
+    ]

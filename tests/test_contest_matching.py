@@ -1,0 +1,98 @@
+"""The planner's contest: rivals are brought to the plan's time whatever the cost model gets wrong."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmark_packages import BENCHMARKS
+
+import foveate
+from foveate.common.timing import Interval
+from foveate.cost_models import CostModel, load_profile
+from foveate.ir.budget import Budget
+from foveate.ir.plan import Plan
+from foveate.planner.search.decision import Decision, Step
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
+
+ERRORS = {"divprune": 1.0, "fastv": 1.3, "random": 0.8}
+"""True over predicted TTFT of plans with these passes."""
+
+
+@pytest.fixture
+def matching(monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in ("_marks", "_contest", "_matching"):
+        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def solver() -> Solver:
+    graph = foveate.trace("llava-1.5-7b", "image=1x336x336,text=32")
+    space = Space.of(graph, tuple(ERRORS))
+    return Solver(space, CostModel(load_profile("generic-cpu")), [Budget("ttft", 0.6, relative=True)])
+
+
+def clock(solver: Solver, noise: np.random.Generator) -> Any:
+    """Measures what the cost model predicts, times the error of the first pass and the noise of each run."""
+
+    def compare(_: Any, __: Any, plans: dict[str, Plan | None], *, rounds: int) -> dict[str, Any]:
+        found = {}
+        for name, plan in plans.items():
+            placements = plan.placements if plan else ()
+            true = solver.predict(placements).ttft_ms * (ERRORS[placements[0].method] if placements else 1.0)
+            found[name] = SimpleNamespace(ttft_samples=true * np.exp(noise.normal(0.0, 0.03, rounds)))
+        return found
+
+    return compare
+
+
+def test_every_rival_takes_as_long_as_the_plan(matching: Any, solver: Solver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matching, "compare", clock(solver, np.random.default_rng(0)))
+    plan = Plan.of(*solver.solve(Decision.of(Step("divprune", ("projector.output",)))).placements)
+    rivals = {
+        "best single": Decision.of(Step("fastv", ("decoder.layers.2",))),
+        "random": Decision.of(Step("random", ("projector.output",))),
+        "two best": Decision.of(Step("random", ("projector.output",)), Step("fastv", ("decoder.layers.4",))),
+    }
+    found = matching.matched(solver, plan, rivals, None, {}, rounds=31)
+    assert [rival.name for rival in found] == ["plan", *rivals]
+    pace = solver.predict(plan.placements).ttft_ms
+    for rival in found[1:]:
+        true = solver.predict(rival.plan.placements).ttft_ms * ERRORS[rival.plan.placements[0].method]
+        assert true / pace == pytest.approx(1.0, abs=0.025)
+        assert rival.beside == pytest.approx(true / pace, abs=0.025)
+
+
+def test_a_decision_that_cannot_come_so_far_down_is_left_out(
+    matching: Any, solver: Solver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "compare", clock(solver, np.random.default_rng(1)))
+    early = Solver(solver.space, solver.cost, [Budget("ttft", 0.3, relative=True)])
+    plan = Plan.of(*early.solve(Decision.of(Step("divprune", ("projector.output",)))).placements)
+    late = {"best single": Decision.of(Step("fastv", ("decoder.layers.24",)))}
+    assert [r.name for r in matching.matched(solver, plan, late, None, {}, rounds=31)] == ["plan"]
+
+
+def test_rivals_are_as_far_apart_as_the_one_that_could_have_matched_but_does_not(matching: Any, solver: Solver) -> None:
+    rival = sys.modules["_contest"].Rival
+    plans = {
+        name: Plan.of(*solver.solve(Decision.of(Step(name, ("projector.output",)))).placements)
+        for name in ERRORS
+        if name != "fastv"
+    }
+    plan = rival("plan", plans["divprune"], Interval(0.3, 0.3, 0.3))
+    single = rival("best single", plans["random"], Interval(0.312, 0.3, 0.32), 1.04)
+    pooled = Plan.from_yaml(plans["random"].to_yaml().replace("random", "pool"))
+    assert matching.apart([plan]) == 0.0
+    assert matching.apart([plan, single, rival("pool", pooled, Interval(0.2, 0.2, 0.2), 0.7)]) == pytest.approx(0.04)
