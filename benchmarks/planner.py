@@ -42,6 +42,7 @@ from foveate.planner.job import Job
 from foveate.planner.planning import job_of
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.screening import Profile
+from foveate.runtime import compare, ratio
 
 ABOVE_FLOOR = (0.5, 0.42, 0.34, 0.27, 0.2, 0.14, 0.08)
 """Budgets that are probed, as parts of the way from the least possible TTFT to the uncompressed one."""
@@ -89,6 +90,16 @@ class Bench:
         """The right part of the calibration items under `plan`."""
         return marks(self.task.probe, self.task.probe.right(plan)).mean
 
+    @property
+    def timing_inputs(self) -> dict[str, Any]:
+        """One request, of which plans are timed."""
+        return collate(self.task.decisive[:1])
+
+    def rounds_of(self, job: Job) -> int:
+        """Rounds of one timing."""
+        least, most = ROUNDS
+        return self.rounds or min(most, max(least, round(PREFILLS_MS / job.solver.baseline.ttft_ms)))
+
     def step(self, name: str, make: Any) -> Any:
         """The result of a step, from an earlier run where it is there."""
         if name not in self.done:
@@ -135,22 +146,30 @@ def budgets(bench: Bench, losses: Sequence[float], known: Sequence[float]) -> li
     floor = unmet.nearest(bench.job(0.01).solver).prediction.ttft_ms / job.solver.baseline.ttft_ms
     limits = [floor + part * (1 - floor) for part in ABOVE_FLOOR][: 2 if bench.passes else None]
     plain = bench.step("probe plain", lambda: bench.probed(Plan.of()))
-    best = [bench.step(f"probe {limit:.4f}", lambda limit=limit: best_single(bench, limit)) for limit in limits]
-    lost = np.maximum.accumulate([100 * (plain - value) for value in best])
-    rows = [[_percent(limit), f"{points:.1f}"] for limit, points in zip(limits, lost, strict=True)]
-    show("Best single pass on calibration questions", ["TTFT limit", "points lost"], rows)
+    best = [bench.step(f"probe {limit:.4f}", partial(best_single, bench, limit)) for limit in limits]
+    taken = np.minimum.accumulate([ratio for ratio, _ in best])
+    lost = np.maximum.accumulate([100 * (plain - right) for _, right in best])
+    rows = [[_percent(limit), f"{points:.1f}"] for limit, points in zip(taken, lost, strict=True)]
+    show("Best single pass on calibration questions", ["TTFT", "points lost"], rows)
     reached = [loss for loss in losses if loss <= lost[-1]]
     if not reached:
-        return [(float(lost[-1]), limits[-1])]
-    return [(loss, float(np.interp(loss, lost, limits))) for loss in reached]
+        return [(float(lost[-1]), float(taken[-1]))]
+    return [(loss, float(np.interp(loss, lost, taken))) for loss in reached]
 
 
-def best_single(bench: Bench, limit: float) -> float:
-    """Accuracy on calibration questions of the best of the few single passes that the screening likes at `limit`."""
+def best_single(bench: Bench, limit: float) -> tuple[float, float]:
+    """The best of the few single passes that the screening likes at `limit`: (measured TTFT ratio, accuracy).
+
+    What it is predicted to take may be far from what it takes, so budgets are stated in what was measured.
+    """
     job = bench.job(limit)
     search = job.searching(_memory_study(), job.judge_of(job.asked), seed=0)
     able = [s for step in search.screen.ranked() if (s := job.solver.solve(Decision.of(step))).feasible]
-    return max(bench.probed(Plan.of(*s.placements)) for s in able[:_PROBED])
+    plans = [Plan.of(*solution.placements) for solution in able[:_PROBED]]
+    right = [bench.probed(plan) for plan in plans]
+    best = plans[int(np.argmax(right))]
+    timed = compare(bench.task.model, bench.timing_inputs, {"plain": None, "best": best}, rounds=bench.rounds_of(job))
+    return ratio(timed["best"], timed["plain"]).median, max(right)
 
 
 def contested(bench: Bench, limit: float) -> list[Rival]:
@@ -178,13 +197,11 @@ def searched(bench: Bench, limit: float) -> dict[str, Any]:
 
 def met(bench: Bench, limit: float, found: dict[str, Any]) -> list[Rival]:
     """What was searched, each rival at the plan's time, and of the single passes the best one."""
-    job = bench.job(limit)
-    inputs = collate(bench.task.decisive[:1])
-    least, most = ROUNDS
-    rounds = bench.rounds or min(most, max(least, round(PREFILLS_MS / job.solver.baseline.ttft_ms)))
+    job, model, inputs = bench.job(limit), bench.task.model, bench.timing_inputs
     decisions = {name: Decision.from_data(data) for name, data in found["entrants"].items()}
     plan = Plan.from_yaml(found["plan"])
-    return with_best_single(matched(job.solver, plan, decisions, bench.task.model, inputs, rounds=rounds), job.deciding)
+    rivals = matched(job.solver, plan, decisions, model, inputs, rounds=bench.rounds_of(job))
+    return with_best_single(rivals, job.deciding)
 
 
 def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,14 @@ from .fidelity.decoding import on_device, pad_token
 from .fidelity.fidelity import Fidelity, FloatArray, likely_ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
+from .pace import pace, paced
 from .racing import Race
 from .search.decision import NOTHING, Decision
 from .search.inverse import drop_most
 from .search.screening import Profile
 from .search.search import Progress, Search
 from .search.solver import Solution, Solver
-from .studies.study import TRIALS, open_study
+from .studies.study import PACE, TRIALS, open_study
 from .verify import SLACK, Finalist, finalists, predicted, settle
 
 if TYPE_CHECKING:
@@ -101,11 +102,21 @@ class Job:
         judge = self.judge_of(self.asked)
         self._say("reference", 1, 1)
         kept = open_study(study, question=self.question(), kind=self.sampler)
-        search = self.searching(kept, judge, seed=self.seed)
+        search = replace(self, solver=self._paced(kept)).searching(kept, judge, seed=self.seed)
         total = max(trials, len(search.first))
         kept.set_user_attr(TRIALS, total)
         search.run(total)
         return search
+
+    def _paced(self, study: optuna.Study) -> Solver:
+        """The solver of the search, its limits moved by what the clock says; all workers of a study share one pace."""
+        if not self.measure:
+            return self.solver
+        if PACE not in study.user_attrs:
+            self._say("pace", 0, 1)
+            study.set_user_attr(PACE, pace(self.solver, self.model, self._timing_inputs()))
+            self._say("pace", 1, 1)
+        return paced(self.solver, study.user_attrs[PACE])
 
     def searching(self, study: optuna.Study, judge: Judge, *, seed: int) -> Search:
         """A search of this job's space in `study`."""

@@ -128,6 +128,15 @@ def excess(budget: Budget, timing: Timing, workload: Workload) -> float | None:
     return budget.limit / found - 1 if budget.at_least else found / budget.limit - 1
 
 
+def correction(solver: Solver, item: Finalist, budget: Budget) -> float | None:
+    """Measured over predicted value of the budget's figure; None where it is not timed."""
+    found = None if item.timing is None else excess(budget, item.timing, solver.space.graph.workload)
+    if found is None or budget.figure == "memory":  # bytes follow from the counts, which no clock corrects
+        return None
+    factor = (1 + found) / (1 + solver.excess(item.solution.prediction, budget))
+    return 1 / factor if budget.at_least else factor
+
+
 def _rounds(solver: Solver) -> int:
     least, most = _ROUNDS
     return min(most, max(least, round(_PREFILLS_MS / solver.baseline.ttft_ms)))
@@ -164,18 +173,9 @@ def _corrected(solver: Solver, item: Finalist, slack: float) -> Solution | None:
     """The finalist solved anew with the measured correction; None where it is good or nothing would change."""
     if item.timing is None or -slack <= item.excess <= -solver.margin / 2:
         return None
-    corrections = {b: c for b in solver.budgets if (c := _correction(solver, item, b)) is not None}
+    corrections = {b: c for b in solver.budgets if (c := correction(solver, item, b)) is not None}
     again = solver.solve(item.solution.decision, corrections=corrections)
     return again if again.feasible and again.dropped != item.solution.dropped else None
-
-
-def _correction(solver: Solver, item: Finalist, budget: Budget) -> float | None:
-    """Measured over predicted value of the budget's figure; None where it is not timed."""
-    found = None if item.timing is None else excess(budget, item.timing, solver.space.graph.workload)
-    if found is None or budget.figure == "memory":  # bytes follow from the counts, which no clock corrects
-        return None
-    factor = (1 + found) / (1 + solver.excess(item.solution.prediction, budget))
-    return 1 / factor if budget.at_least else factor
 
 
 def _value(name: str, figures: Figures, work: Workload) -> float | None:

@@ -25,7 +25,9 @@ FloatArray = npt.NDArray[np.float64]
 MARGIN = 0.04
 """How far below a time limit predictions aim, since the ratio moves by 3 % from process to process."""
 
-_TIMES = ("ttft", "tpot", "latency", "throughput")
+TIMES = ("ttft", "tpot", "latency", "throughput")
+"""Figures that a clock measures."""
+
 _FIELDS = {
     "ttft": "ttft_ms",
     "tpot": "tpot_ms",
@@ -174,7 +176,7 @@ class Solver:
 
     def _past(self, budget: Budget, value: Any, margin: float) -> Any:
         limit = budget.absolute(figure(self.baseline, budget.figure))
-        tightened = margin if budget.figure in _TIMES else 0.0
+        tightened = margin if budget.figure in TIMES else 0.0
         return limit * (1 + tightened) / value - 1 if budget.at_least else value / (limit * (1 - tightened)) - 1
 
     def _violation(self, prediction: Prediction, corrections: Mapping[Budget, float]) -> tuple[float, Budget | None]:

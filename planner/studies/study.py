@@ -38,6 +38,9 @@ WARM = "warm"
 TRIALS = "trials"
 """User attribute of a study: how many trials shall end, for workers that join."""
 
+PACE = "pace"
+"""User attribute of a study: measured over predicted figure by budget, which all of its workers search with."""
+
 SAMPLERS = ("tpe", "nsga2", "random")
 _STARTUP_TRIALS = 8
 _POPULATION = 12

@@ -23,7 +23,7 @@ TRIALS = 16
 def job(graph: Graph, token_cost: Any, known_judge: Any) -> Job:
     budgets = (Budget.parse("ttft<=60%"),)
     space = Space.of(graph, ("divprune", "fastv"))
-    return Job(None, Solver(space, token_cost(), budgets), budgets, (), (), lambda _: known_judge({}))
+    return Job(None, Solver(space, token_cost(), budgets), budgets, (), (), lambda _: known_judge({}), measure=False)
 
 
 def test_a_complete_study_needs_no_more_workers(job: Job, tmp_path: Path) -> None:

@@ -70,7 +70,9 @@ def make_job(log: Path, role: str) -> Job:
     graph = foveate.trace(config, "image=1x224x224,text=16,new=4")
     budgets = (Budget.parse("ttft<=60%"),)
     judge = SlowJudge({}, log=log, hangs=role == "hangs", waits=role == "first")
-    return Job(None, Solver(Space.of(graph, FEW), TokenCost(), budgets), budgets, (), (), lambda _: judge)
+    return Job(
+        None, Solver(Space.of(graph, FEW), TokenCost(), budgets), budgets, (), (), lambda _: judge, measure=False
+    )
 
 
 def main() -> None:

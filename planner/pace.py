@@ -1,0 +1,59 @@
+"""The cost model's error on one model and machine, taken out of a search before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from ..ir.budget import Budget
+from . import unmet
+from .search.decision import NOTHING, Decision
+from .search.solver import TIMES, Solution, Solver
+from .verify import Finalist, correction, settle
+
+_YARDSTICK = "random"
+"""The pass that is timed where it can act: it takes any count and costs next to nothing."""
+
+
+def pace(solver: Solver, model: Any, inputs: Mapping[str, Any]) -> dict[str, float]:
+    """Measured over predicted figure by budget, of plans that hold the budgets when measured; the median over sites.
+
+    One pass at each kind of site is settled by the clock (`verify.settle`). Budgets on what no clock measures are left
+    out.
+    """
+    candidates = yardsticks(solver) if any(budget.figure in TIMES for budget in solver.budgets) else []
+    settled = settle(solver, candidates, model, inputs) if candidates else []
+    found = {str(budget): _factors(solver, settled, budget) for budget in solver.budgets}
+    return {budget: median(factors) for budget, factors in found.items() if factors}
+
+
+def paced(solver: Solver, factors: Mapping[str, float]) -> Solver:
+    """`solver` with limits that predictions hold where the clock would hold those of `solver`.
+
+    Where that leaves nothing that is predicted to hold, `solver` itself: finalists are settled by the clock anyway.
+    """
+    budgets = [_moved(budget, factors.get(str(budget), 1.0)) for budget in solver.budgets]
+    moved = Solver(solver.space, solver.cost, budgets, margin=solver.margin)
+    reachable = moved.solve(NOTHING).feasible or unmet.nearest(moved).feasible
+    return moved if reachable else solver
+
+
+def yardsticks(solver: Solver) -> list[Solution]:
+    """One pass at each kind of site that is predicted to hold the budgets there, at its first place that can."""
+    found: dict[str, Solution] = {}
+    for step in sorted(solver.space.steps, key=lambda step: step.method != _YARDSTICK):
+        if step.kind not in found:
+            solution = solver.solve(Decision.of(step))
+            if solution.feasible and solution.dropped:
+                found[step.kind] = solution
+    return list(found.values())
+
+
+def _factors(solver: Solver, settled: Sequence[Finalist], budget: Budget) -> list[float]:
+    return [factor for item in settled if (factor := correction(solver, item, budget)) is not None]
+
+
+def _moved(budget: Budget, factor: float) -> Budget:
+    return replace(budget, limit=budget.limit / factor)
