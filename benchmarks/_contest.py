@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from _marks import Marks
+from _marks import Exam, Marks, marks
 
 from foveate.common.timing import Interval
 from foveate.ir.plan import Plan
@@ -65,21 +65,22 @@ def entrants(search: Search) -> dict[str, Decision]:
     return found if pair is None else {**found, "two best": pair}
 
 
-def with_best_single(rivals: Sequence[Rival], deciding: Judge) -> list[Rival]:
-    """The rivals, the plan first, and of the single passes the one that is best on the samples that chose the plan.
+def with_best_single(rivals: Sequence[Rival], deciding: Judge, exam: Exam) -> list[Rival]:
+    """The rivals, the plan first, and of the single passes the best ones on calibration samples.
 
-    They are judged at the plan's latency, since counts that were only predicted to take as long favour a pass whose
-    time the cost model underrates.
+    One is best on the samples that chose the plan, another perhaps on calibration questions with known answers: what
+    is nearest to the uncompressed model need not be right most often. They are judged at the plan's latency, since
+    counts that were only predicted to take as long favour a pass whose time the cost model underrates.
     """
     plan, race = rivals[0], Race(deciding)
-    values: dict[str, float] = {}
-    for rival in rivals:
-        if rival.name.startswith(SINGLE):
-            found = race.run(as_planned(plan, rival).plan)
-            values[rival.name] = -1.0 if found is None else found.score
-    best = max(values, key=lambda name: values[name], default=None)
-    kept = [replace(rival, name=SINGLE) if rival.name == best else rival for rival in rivals]
-    return [rival for rival in kept if rival.name == SINGLE or rival.name not in values]
+    alone = {rival.name: as_planned(plan, rival).plan for rival in rivals if rival.name.startswith(SINGLE)}
+    found = {name: race.run(single) for name, single in alone.items()}
+    nearest = max(found, key=lambda name: -1.0 if (value := found[name]) is None else value.score, default=None)
+    right = {name: marks(exam, exam.right(single)).mean for name, single in alone.items()} if len(alone) > 1 else {}
+    most_right = max(right, key=lambda name: (right[name], name == nearest), default=nearest)
+    names = {most_right: f"{SINGLE} by answers", nearest: SINGLE}
+    kept = [replace(rival, name=names[rival.name]) if rival.name in names else rival for rival in rivals]
+    return [rival for rival in kept if rival.name not in alone]
 
 
 def as_planned(plan: Rival, rival: Rival) -> Rival:

@@ -201,7 +201,7 @@ def met(bench: Bench, limit: float, found: dict[str, Any]) -> list[Rival]:
     decisions = {name: Decision.from_data(data) for name, data in found["entrants"].items()}
     plan = Plan.from_yaml(found["plan"])
     rivals = matched(job.solver, plan, decisions, model, inputs, rounds=bench.rounds_of(job))
-    return with_best_single(rivals, job.deciding)
+    return with_best_single(rivals, job.deciding, bench.task.probe)
 
 
 def report(loss: float, limit: float, rivals: Sequence[Rival], found: Sequence[tuple[float, float, float]]) -> None:

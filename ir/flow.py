@@ -20,6 +20,7 @@ from .layout import Layout
 from .parameters import parameter_shares, total_parameters
 from .prompt import KINDS as _KINDS
 from .prompt import prompt
+from .recording.cross_attention import hand_over
 from .recording.experts import run_together
 from .recording.recorder import Recorder, recording
 from .recording.repeats import Instruments
@@ -56,6 +57,7 @@ class Tracer:
                 raise BadInput(f"{model_type} cannot take the workload {self.workload}: {reason}") from error
             finally:
                 self.instruments.recorder = None
+        _hand_over(drafts, media)
         shares = parameter_shares(self.model, self.row, list(drafts), media)
         stages = tuple(self._stage(stage, draft, shares.get(stage, 0)) for stage, draft in drafts.items())
         media = {m: _with_layouts(m, found, drafts, self.workload) for m, found in media.items()}
@@ -151,6 +153,15 @@ class Tracer:
     def prompt(self, media: dict[str, Media]) -> tuple[torch.Tensor, torch.Tensor]:
         """See `prompt`."""
         return prompt(self.row, media, self.workload.text_tokens)
+
+
+def _hand_over(drafts: dict[str, Draft], media: dict[str, Media]) -> None:
+    """Cross-attention's keys and values go to the stage whose tokens they are of, where those are not in the prompt."""
+    for modality in media:
+        source = drafts.get(f"{modality}.projector") or drafts.get(f"{modality}.encoder")
+        decoder = drafts.get("decoder")
+        if source and decoder and decoder.sequences * decoder.tokens[0] < source.sequences * source.tokens_after:
+            hand_over(decoder, source)
 
 
 def _order(stage: str) -> tuple[int, str]:

@@ -22,6 +22,9 @@ from .workload import Workload
 Role = Literal["encoder", "projector", "decoder", "head"]
 Mixing = Literal["pointwise", "group", "grid", "sequence"]
 
+CROSS_ATTENTION = "cross_attention"
+"""Name of the layer at the end of a media stage that computes the keys and values of the decoder's cross-attention."""
+
 
 @dataclass(frozen=True)
 class Layer:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..common.errors import BadInput
 from .caching import on_cache
 from .encoder_sites import PROJECTED_WHOLE
+from .graph import CROSS_ATTENTION
 from .site import Site
 
 if TYPE_CHECKING:
@@ -69,14 +70,22 @@ def in_encoder(graph: Graph, item: Placed) -> Graph:
     encoder = graph.stage(f"{item.modality}.encoder")
     site = Site.parse(item.placement.site)
     removed = item.tokens_in - item.tokens_out
-    if site.kind != "encoder.output":
-        start = encoder.first + (site.layer or 0) + (site.kind == "encoder.layer.mid")
+    start = _first_after(encoder, site)
+    if start < len(encoder.layers):
         lost = _in_sequence(graph, encoder, removed * patches_per_unit(graph, item.modality))
         tokens = tuple(t - lost if i >= start else t for i, t in enumerate(encoder.tokens))
         whole = encoder.leaving is None or encoder.leaving != encoder.tokens[-1]
         leaving = encoder.leaving if whole else tokens[-1]
         graph = with_stage(graph, replace(encoder, tokens=tokens, leaving=leaving))
     return in_decoder(_in_projector(graph, item.modality, removed), item)
+
+
+def _first_after(encoder: Stage, site: Site) -> int:
+    """Index of the encoder's first layer that runs on what a site inside it or at its output keeps."""
+    if site.kind == "encoder.output":
+        across = (i for i, layer in enumerate(encoder.layers) if layer.name == CROSS_ATTENTION)
+        return next(across, len(encoder.layers))
+    return encoder.first + (site.layer or 0) + (site.kind == "encoder.layer.mid")
 
 
 def patches_per_unit(graph: Graph, modality: str) -> int:

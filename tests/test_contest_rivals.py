@@ -45,6 +45,19 @@ class Judge:
         return Fidelity(value, (0.0, 1.0), None, np.full(self.samples, value))
 
 
+class Questions:
+    """Ten questions, of which a plan gets as many right as stated for its first pass."""
+
+    whole, groups = (1.0,) * 10, tuple(range(10))
+
+    def __init__(self, right: dict[str, int]) -> None:
+        self.known = right
+
+    def right(self, plan: Plan) -> list[float]:
+        count = self.known[plan.placements[0].method]
+        return [1.0] * count + [0.0] * (10 - count)
+
+
 def rival(contest: Any, name: str, *passes: tuple[str, str, float]) -> Any:
     placements = [Placement(method, site, keep=keep) for method, site, keep in passes]
     return contest.Rival(name, Plan.of(*placements), Interval(0.3, 0.29, 0.31))
@@ -55,16 +68,18 @@ def test_the_best_single_pass_at_the_plans_latency_is_left(contest: Any) -> None
     singles = [rival(contest, f"best single {i}", (name, SITE, 0.2)) for i, name in enumerate(("evit", "divprune"))]
     pool = rival(contest, "pool", ("pool", SITE, 0.2))
     judge = Judge({("evit", 0.2): 0.8, ("divprune", 0.2): 0.9})
-    found = contest.with_best_single([plan, *singles, pool], judge)
+    found = contest.with_best_single([plan, *singles, pool], judge, Questions({"evit": 6, "divprune": 7}))
     assert [(r.name, r.words) for r in found[1:]] == [("best single", singles[1].words), ("pool", pool.words)]
     assert found[0] is plan
+    found = contest.with_best_single([plan, *singles, pool], judge, Questions({"evit": 8, "divprune": 7}))
+    assert [r.name for r in found[1:]] == ["best single by answers", "best single", "pool"]
 
 
 def test_a_plan_of_one_pass_is_itself_among_the_singles(contest: Any) -> None:
     plan = rival(contest, "plan", ("divprune", SITE, 0.21))
     singles = [rival(contest, f"best single {i}", (name, SITE, 0.2)) for i, name in enumerate(("evit", "divprune"))]
     judge = Judge({("evit", 0.2): 0.85, ("divprune", 0.21): 0.9, ("divprune", 0.2): 0.8})
-    found = contest.with_best_single([plan, *singles], judge)
+    found = contest.with_best_single([plan, *singles], judge, Questions({"evit": 7, "divprune": 7}))
     assert [r.name for r in found] == ["plan", "best single"]
     assert contest.as_planned(plan, found[1]).plan is plan.plan
 
