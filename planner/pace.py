@@ -32,12 +32,13 @@ def pace(solver: Solver, model: Any, inputs: Mapping[str, Any]) -> dict[str, flo
 def paced(solver: Solver, factors: Mapping[str, float]) -> Solver:
     """`solver` with limits that predictions hold where the clock would hold those of `solver`.
 
-    Where that leaves nothing that is predicted to hold, `solver` itself: finalists are settled by the clock anyway.
+    Where that leaves nothing that is predicted to hold, or the uncompressed model holding what it did not hold,
+    `solver` itself: finalists are settled by the clock anyway.
     """
     budgets = [_moved(budget, factors.get(str(budget), 1.0)) for budget in solver.budgets]
     moved = Solver(solver.space, solver.cost, budgets, margin=solver.margin)
-    reachable = moved.solve(NOTHING).feasible or unmet.nearest(moved).feasible
-    return moved if reachable else solver
+    before, after = solver.solve(NOTHING).feasible, moved.solve(NOTHING).feasible
+    return moved if before == after and (after or unmet.nearest(moved).feasible) else solver
 
 
 def yardsticks(solver: Solver) -> list[Solution]:

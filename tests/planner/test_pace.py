@@ -76,6 +76,7 @@ def test_budgets_on_memory_are_left_alone() -> None:
     assert paced(solver, {}).budgets == solver.budgets
 
 
-def test_limits_that_nothing_would_be_predicted_to_hold_are_not_moved() -> None:
+@pytest.mark.parametrize("factor", [50.0, 0.4])
+def test_limits_that_nothing_or_the_uncompressed_model_would_hold_are_not_moved(factor: float) -> None:
     solver = solver_of(Budget("ttft", 0.5, relative=True))
-    assert paced(solver, {str(solver.budgets[0]): 50.0}) is solver
+    assert paced(solver, {str(solver.budgets[0]): factor}) is solver
