@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
-from benchmark_packages import BENCHMARKS
+from benchmark_packages import load_script
 
 from foveate.testbed.evaluate import paired_bootstrap
 
-spec = importlib.util.spec_from_file_location("_marks", BENCHMARKS / "_marks.py")
-assert spec is not None
-assert spec.loader is not None
-module = sys.modules["_marks"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+module = load_script("_marks")
 Marks = module.Marks
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_packages import BENCHMARKS
+from benchmark_packages import load_script
 
 import foveate
 from foveate.common.timing import Interval
@@ -25,15 +24,8 @@ ERRORS = {"divprune": 1.0, "fastv": 1.3, "random": 0.8}
 
 
 @pytest.fixture
-def matching(monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in ("_marks", "_contest", "_matching"):
-        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-    return module
+def matching() -> Any:
+    return [load_script(name) for name in ("_marks", "_contest", "_matching")][-1]
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_packages import BENCHMARKS
+from benchmark_packages import load_script
 
 from foveate.common.timing import Interval
 from foveate.ir.placement import Placement
@@ -20,15 +19,8 @@ SITE, LATER = "image.encoder.layers.0.mid", "decoder.layers.2"
 
 
 @pytest.fixture
-def contest(monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name in ("_marks", "_contest"):
-        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-    return module
+def contest() -> Any:
+    return [load_script(name) for name in ("_marks", "_contest")][-1]
 
 
 class Judge:
