@@ -43,7 +43,12 @@ class Rival:
     @property
     def words(self) -> str:
         """Its placements in words."""
-        return " + ".join(placement.label() for placement in self.plan.placements) or "nothing"
+        return words_of(self.plan)
+
+
+def words_of(plan: Plan) -> str:
+    """The placements of a plan in words."""
+    return " + ".join(placement.label() for placement in plan.placements) or "nothing"
 
 
 def entrants(search: Search) -> dict[str, Decision]:

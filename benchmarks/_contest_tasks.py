@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from _heldout import WORKLOADS, HeldOut, drawn, drawn_apart
 from _marks import Exam
-from _speech import NEW_TOKENS, Listener, samples_of
+from _speech import NEW_TOKENS, Listener, Recordings, samples_of
 from real_weights import speech, whisper_weights
 
 from foveate.planner.fidelity.samples import CalibrationSample, from_testbed
@@ -20,8 +20,8 @@ _PROBED = 240
 _HELD_OUT, _FAR_BEHIND = 5000, 2000
 """Held-out questions of a testbed; those that rivals far behind are asked."""
 
-_PACKINGS = 6
-"""How often the recordings that calibrate are packed into windows."""
+_PACKINGS, _HEARD = 6, 8
+"""How often the recordings that calibrate are packed into windows, and those that are held out."""
 
 
 @dataclass(frozen=True)
@@ -84,21 +84,21 @@ def testbed(name: str, size: Size) -> Task:
 def whisper(size: Size) -> Task:
     """Whisper tiny.en and windows of recorded speech; every third recording calibrates, the others are held out.
 
-    What is recorded for calibration is packed into windows several times, each time in another order.
+    What is recorded is packed into windows several times, each time in another order.
 
     Raises:
         BadInput: a package with weights or recordings cannot be had.
     """
     model, tokenizer = whisper_weights.load("tiny.en")
     recorded = speech.prompts()
-    spoken = [window for seed in range(_PACKINGS) for window in speech.windows(recorded[::3], shuffled=seed)]
-    known = samples_of(spoken)[: 6 if size.quick else None]
-    unseen = samples_of(speech.windows([piece for number, piece in enumerate(recorded) if number % 3]))
-    half, exam = len(known) // 2, Listener(model, tokenizer, unseen[: 4 if size.quick else size.items])
+    known = samples_of(_packed(recorded[::3], _PACKINGS))[: 6 if size.quick else None]
+    unseen = _packed([piece for number, piece in enumerate(recorded) if number % 3], _HEARD)
+    unseen = unseen[: 4 if size.quick else size.items]
+    half, exam = len(known) // 2, Recordings(Listener(model, tokenizer, samples_of(unseen)), unseen)
     asked, decisive = known[:half], known[half:]
     return Task(
         name="whisper",
-        items="windows of speech",
+        items="recordings, each as often as it is heard",
         model=model,
         workload=f"audio=30s,text=1,new={NEW_TOKENS}",
         new_tokens=NEW_TOKENS,
@@ -109,6 +109,11 @@ def whisper(size: Size) -> Task:
         first=exam,
         few=("tome",),
     )
+
+
+def _packed(recorded: Sequence[speech.Speech], times: int) -> list[speech.Speech]:
+    """Windows of the recordings, packed so often, each time in another order."""
+    return [window for seed in range(times) for window in speech.windows(recorded, shuffled=seed)]
 
 
 TASKS: dict[str, Callable[[Size], Task]] = {

@@ -69,6 +69,11 @@ class HeldOut:
         """The scene of each question."""
         return [question.scene_seed for question in self.questions]
 
+    @property
+    def crossed(self) -> list[int]:
+        """No picture is in two scenes."""
+        return []
+
     def right(self, plan: Plan) -> list[float]:
         """1 for each question that is answered right under `plan`, else 0."""
         return [float(correct) for correct in self.correct(plan)]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _contest import BASELINES, Rival, as_planned, entrants, gains, with_best_single
+from _contest import BASELINES, Rival, as_planned, entrants, gains, with_best_single, words_of
 from _contest_tasks import TASKS, Size, Task
 from _marks import marks
 from _matching import SAME_LATENCY, apart, matched
@@ -51,6 +51,9 @@ ROUNDS, PREFILLS_MS = (21, 61), 6000.0
 """Least and most rounds of a timing; between them so many that the uncompressed prefills take about six seconds."""
 
 _PROBED = 2
+
+_SHOWN = 12
+"""Trials of a search that are shown, the best ones."""
 
 
 @dataclass
@@ -191,6 +194,8 @@ def searched(bench: Bench, limit: float) -> dict[str, Any]:
     """The plan for `limit` and the decisions that it has to beat, as plain data; calibration samples only."""
     job = bench.job(limit)
     search = job.search(trials=bench.trials, study=None)
+    for item in search.ranked()[:_SHOWN]:
+        print(f"  {item.score:.4f} {words_of(Plan.of(*item.solution.placements))}", file=sys.stderr, flush=True)
     plan = Plan.of(*job.decide(search).solution.placements)
     return {"plan": plan.to_yaml(), "entrants": {name: made.to_data() for name, made in entrants(search).items()}}
 

@@ -37,3 +37,22 @@ def test_a_rival_that_was_marked_on_the_first_items_is_compared_there() -> None:
     plan, rival = Marks((1.0, 1.0, 0.0, 0.0), whole, groups), Marks((0.0, 0.0), whole[:2], groups[:2])
     assert plan.gain(rival) == (1.0, 1.0, 1.0)
     assert rival.gain(plan) == (-1.0, -1.0, -1.0)
+
+
+def test_recordings_that_several_windows_share_are_resampled_too() -> None:
+    """Where every difference is a recording's own, hearing it in more windows cannot make the interval narrower."""
+    random = np.random.default_rng(0)
+    recordings, windows = 30, 12
+    lost = random.integers(0, 2, recordings).astype(float)
+    whole = (1.0,) * (recordings * windows)
+    window, recording = (each.ravel() for each in np.indices((windows, recordings)))
+    plain = Marks(whole, whole, tuple(window), tuple(recording))
+    rival = Marks(tuple(1 - lost[recording]), whole, tuple(window), tuple(recording))
+    gain, low, high = plain.gain(rival)
+    alone = Marks((1.0,) * recordings, (1.0,) * recordings, tuple(range(recordings)))
+    once = alone.gain(Marks(tuple(1 - lost), (1.0,) * recordings, tuple(range(recordings))))
+    assert gain == pytest.approx(once[0])
+    assert (low, high) == pytest.approx(once[1:], abs=0.02)
+    assert Marks(whole, whole, tuple(window)).gain(Marks(rival.right, whole, tuple(window)))[1:] == pytest.approx(
+        (gain, gain)
+    )

@@ -40,7 +40,7 @@ class Judge:
 class Questions:
     """Ten questions, of which a plan gets as many right as stated for its first pass."""
 
-    whole, groups = (1.0,) * 10, tuple(range(10))
+    whole, groups, crossed = (1.0,) * 10, tuple(range(10)), ()
 
     def __init__(self, right: dict[str, int]) -> None:
         self.known = right

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from real_weights import packages, speech, whisper_weights
 from real_weights.ctranslate2 import read_weights
 from real_weights.nearest import nearest_right
-from real_weights.wer import error_rate, paired_difference, words
+from real_weights.wer import charged, error_rate, paired_difference, words
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
 from foveate.common.errors import BadInput
@@ -79,6 +79,14 @@ def test_rates_weigh_windows_by_their_words_and_differences_are_paired() -> None
     change, low, high = paired_difference(first, second, spoken)
     assert change == pytest.approx(0.01)
     assert (low, high) == (0.0, pytest.approx(0.1))  # either window drawn twice
+
+
+@given(sentences, sentences)
+def test_edits_are_charged_to_words_and_none_is_lost(reference: list[str], found: list[str]) -> None:
+    charges = charged(reference, found)
+    assert charges.shape == (len(reference),)
+    assert not reference or charges.sum() == edits(reference, found)
+    assert all(charge == 0 for charge in charged(reference, reference))
 
 
 def spoken(seconds: float, text: str) -> speech.Speech:

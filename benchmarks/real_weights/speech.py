@@ -23,10 +23,11 @@ _FEWEST_WORDS = 5
 
 @dataclass(frozen=True)
 class Speech:
-    """What is said, and (samples,) float32 at RATE."""
+    """What is said, (samples,) float32 at RATE, and the recordings that it was joined of, if it was."""
 
     text: str
     samples: NDArray[np.float32]
+    pieces: tuple[Speech, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -81,7 +82,7 @@ def _length(group: Sequence[Speech]) -> float:
 def _joined(group: Sequence[Speech]) -> Speech:
     silence = np.zeros(int(PAUSE * RATE), np.float32)
     parts = [part for piece in group for part in (silence, piece.samples)][1:]
-    return Speech(" ".join(piece.text for piece in group), np.concatenate(parts))
+    return Speech(" ".join(piece.text for piece in group), np.concatenate(parts), tuple(group))
 
 
 def _depth(path: Path) -> int:
