@@ -1,4 +1,4 @@
-"""Decisions that are a good one and one step more, which takes over a part of the dropping."""
+"""Decisions that are a good one and one step more, which takes over a part of the dropping, or another in its place."""
 
 from __future__ import annotations
 
@@ -37,11 +37,32 @@ def grown(
     for step in steps:
         made = _with(solver, decision, step, dropped)
         if made is not None and made.alike not in known:
-            part = solver.solve(made).dropped / solver.space.tokens
-            loss = float(surrogate.loss(made, remaining_after(made, part)))
-            able.setdefault(step.kind, []).append((loss, str(step), made))
+            able.setdefault(step.kind, []).append((_expected(solver, surrogate, made), str(step), made))
     kinds = sorted(sorted(found, key=lambda item: item[:2]) for found in able.values())
     yield from (item[2] for row in zip_longest(*kinds) for item in row if item is not None)
+
+
+def swapped(
+    solver: Solver,
+    surrogate: Surrogate,
+    decision: Decision,
+    steps: Sequence[Step],
+    *,
+    known: Container[Alike] = (),
+) -> Iterator[Decision]:
+    """A combination with another pass in the place of one of its own, each position in turn, least expected loss first.
+
+    What is in `known`, forbidden or cannot hold the budgets is left out; a pass alone has its rivals among the others.
+    """
+    if len(decision.steps) < 2:
+        return
+    positions = []
+    for number, old in enumerate(decision.steps):
+        others = (step for step in steps if step.places == old.places and step.method != old.method)
+        found = [made for step in others if (made := _instead(solver, decision, number, step)) is not None]
+        fresh = (made for made in found if made.alike not in known)
+        positions.append(sorted(fresh, key=lambda made: (_expected(solver, surrogate, made), str(made))))
+    yield from (made for row in zip_longest(*positions) for made in row if made is not None)
 
 
 def naive(solver: Solver, ranked: Sequence[Decision]) -> Iterator[Decision]:
@@ -63,12 +84,28 @@ def interleaved(lists: Iterable[Iterator[Decision]], *, count: int) -> tuple[Dec
     return tuple(islice(dict.fromkeys(in_turn), count))
 
 
+def _expected(solver: Solver, surrogate: Surrogate, made: Decision) -> float:
+    part = solver.solve(made).dropped / solver.space.tokens
+    return float(surrogate.loss(made, remaining_after(made, part)))
+
+
+def _instead(solver: Solver, decision: Decision, number: int, step: Step) -> Decision | None:
+    """`decision` with `step` in place of the one at `number`, the shares as they were; None where that cannot be."""
+    steps = (*decision.steps[:number], step, *decision.steps[number + 1 :])
+    return None if step in decision.steps else _able(solver, Decision.of(*steps, shares=decision.shares))
+
+
 def _with(solver: Solver, decision: Decision, step: Step, dropped: float) -> Decision | None:
     """`decision` and `step`, which keeps `_KEPT` of what would be left after it; None where that cannot be."""
     taken = min(_MOST_TAKEN, (1 - dropped) * (1 / _KEPT - 1) / max(dropped, 1e-9))
     shares = [*(share * (1 - taken) for share in decision.shares), taken]
     made = Decision.of(*decision.steps, step, shares=shares)
-    if step in decision.steps or not solver.space.allowed(made):
+    return None if step in decision.steps else _able(solver, made)
+
+
+def _able(solver: Solver, made: Decision) -> Decision | None:
+    """`made`, repaired where it must be; None where a rule forbids it or it cannot hold the budgets."""
+    if not solver.space.allowed(made):
         return None
     repaired = solver.repaired(made)
     return repaired if repaired is not None and solver.solve(repaired).feasible else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..fidelity.judge import Judge
 from .decision import Decision, Step
-from .growth import grown, interleaved, naive
+from .growth import grown, interleaved, naive, swapped
 from .narrowing import Narrowed, narrow, remaining_after
 from .neighbours import neighbours
 from .screening import Profile, Progress, Screen, left, screened
@@ -18,10 +18,11 @@ from .surrogate import Point, Surrogate
 if TYPE_CHECKING:
     import optuna
 
-COMBINED, GROWN, NEAR = "combined", "grown", "near"
-ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 8), (NEAR, 8), (GROWN, 8), (NEAR, 4))
+COMBINED, GROWN, NEAR, SWAPPED = "combined", "grown", "near", "swapped"
+ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 8), (NEAR, 8), (GROWN, 8), (NEAR, 4), (SWAPPED, 8), (NEAR, 6))
 """What is proposed after the single passes, and how much of it: combinations that promise most, again once the first
-ones have been measured; then the best so far with a step more, and what lies next to the best, in turn."""
+ones have been measured; then the best so far with a step more, what lies next to the best, and the best with another
+pass in the place of one of theirs, in turn."""
 
 _REFINED = 2
 """The best decisions that are refined, beside the best single pass."""
@@ -120,7 +121,8 @@ class WarmStart:
         best = dict.fromkeys([*decisions[:_REFINED], *single])
         if kind == NEAR:
             return neighbours(self.solver, best, count=count, known=known)
-        return interleaved((grown(self.solver, surrogate, each, steps, known=known) for each in best), count=count)
+        changed = grown if kind == GROWN else swapped
+        return interleaved((changed(self.solver, surrogate, each, steps, known=known) for each in best), count=count)
 
     def _promising(self, surrogate: Surrogate, steps: Sequence[Step], *, count: int) -> tuple[Decision, ...]:
         """The combinations that promise most; how many were considered is added up in the study."""

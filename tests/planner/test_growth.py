@@ -8,7 +8,7 @@ from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
 from foveate.planner.search.decision import Decision, Step
-from foveate.planner.search.growth import grown, interleaved, naive
+from foveate.planner.search.growth import grown, interleaved, naive, swapped
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
 from foveate.planner.search.surrogate import Curve, Surrogate
@@ -61,6 +61,23 @@ def test_known_ones_and_full_ones_are_left_out(solver: Solver, even: Surrogate) 
     (triple,) = grown(solver, even, pair, [LATE])
     assert triple.steps == (EARLY, DEEPER, LATE)
     assert not list(grown(solver, even, triple, solver.space.steps))
+
+
+def test_another_pass_stands_in_the_same_place(solver: Solver, even: Surrogate) -> None:
+    """Each position in turn, the least expected loss first; the shares stay unless the budget needs more early on."""
+    pair = Decision.of(EARLY, DEEPER, shares=(3, 1))
+    steps = solver.space.steps
+    good = Step("uniform", DEEPER.places)
+    found = list(swapped(solver, Surrogate({**even.curves, good: Curve(1e-9, 2.0)}), pair, steps))
+    assert {tuple(step.places for step in decision.steps) for decision in found} == {(EARLY.places, DEEPER.places)}
+    assert all(sum(a != b for a, b in zip(decision.steps, pair.steps, strict=True)) == 1 for decision in found)
+    changed = [next(i for i in range(2) if decision.steps[i] != pair.steps[i]) for decision in found]
+    assert changed[:4] == [0, 1, 0, 1]
+    assert found[1].steps == (EARLY, good)
+    assert found[1].shares == pytest.approx(pair.shares)
+    assert all(solver.solve(decision).feasible for decision in found)
+    assert found[1] not in list(swapped(solver, even, pair, steps, known={found[1].alike}))
+    assert not list(swapped(solver, even, Decision.of(EARLY), steps))
 
 
 def test_lists_are_taken_in_turn() -> None:

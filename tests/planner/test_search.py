@@ -19,7 +19,7 @@ from foveate.planner.search.growth import naive
 from foveate.planner.search.proposal import parameters, proposed
 from foveate.planner.search.search import Search
 from foveate.planner.search.warm_start import GROWN, ROUNDS
-from foveate.planner.studies.study import best_of, open_study
+from foveate.planner.studies.study import WARM, best_of, open_study
 
 BUDGET = [Budget.parse("ttft<=60%")]
 HARM = {"divprune": 0.2, "fastv": 0.15, "fastervlm": 0.5}
@@ -228,9 +228,9 @@ def test_hopeless_trials_are_given_up_but_queued_ones_never(make_search: Callabl
     search = make_search(BUDGET, harm={**HARM, "pool": 40.0, "random": 40.0, "uniform": 40.0})
     queued = len(search.first) + sum(count for _, count in ROUNDS)
     search.run(queued + 20)
-    states = [t.state for t in search.study.trials]
-    assert optuna.trial.TrialState.PRUNED not in states[:queued]
-    assert optuna.trial.TrialState.PRUNED in states[queued:]
+    states = [(t.state, WARM in t.user_attrs) for t in search.study.trials]
+    assert (optuna.trial.TrialState.PRUNED, True) not in states
+    assert (optuna.trial.TrialState.PRUNED, False) in states
 
 
 def test_a_study_of_another_search_is_refused(tmp_path: Path) -> None:
