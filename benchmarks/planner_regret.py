@@ -1,6 +1,6 @@
 """How far is the search from the best of everything? On a reduced space of the image testbed, tried out completely.
 
-    python benchmarks/planner_regret.py [--limit 0.5] [--samples 24] [--seeds 3] [--cache FILE] [--quick] [--json FILE]
+    python benchmarks/planner_regret.py [--limit 0.4] [--samples 32] [--seeds 3] [--cache FILE] [--quick] [--json FILE]
 
 Every pass of a small set alone, and every pair of one at the projector's output with one inside the decoder at several
 shares, is solved to one budget and measured. The planner's search then gets a tenth of those evaluations, and so do its
@@ -39,7 +39,7 @@ from foveate.testbed import load
 
 EARLY = ("divprune", "fastervlm", "pool", "random", "uniform", "visionzip")
 LATE = ("divprune", "fastv", "pyramiddrop", "sparsevlm")
-SHARES = (0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SHARES = tuple(round(0.06 * k, 2) for k in range(1, 17))
 MOST_REGRET, PART, LEAST = 0.01, 0.1, 500
 _SAVED_EVERY = 20
 
@@ -173,8 +173,8 @@ def reduced(graph: Any) -> Space:
 
 def _options() -> argparse.Namespace:
     made = parser(__doc__ or "")
-    made.add_argument("--limit", type=float, default=0.5, help="TTFT limit as a part of the uncompressed model's")
-    made.add_argument("--samples", type=int, default=24)
+    made.add_argument("--limit", type=float, default=0.4, help="TTFT limit as a part of the uncompressed model's")
+    made.add_argument("--samples", type=int, default=32)
     made.add_argument("--seeds", type=int, default=3)
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--profile", default="generic-cpu")
