@@ -58,8 +58,9 @@ class Marks:
 
 
 def _resampled(gains: FloatArray, whole: FloatArray, *groupings: Sequence[int]) -> FloatArray:
-    """(resamples,) mean gains; both groupings are drawn with replacement, and an item counts as often as both of its
-    groups were drawn together: the pigeonhole bootstrap (arXiv:0712.1111), an interval rather too wide than too narrow.
+    """(resamples,) mean gains, both groupings drawn with replacement; an item counts as often as its two groups together.
+
+    The pigeonhole bootstrap (Owen 2007, doi:10.1214/07-AOAS122), whose interval is rather too wide than too narrow.
     """
     (rows, row), (columns, column) = (np.unique(groups, return_inverse=True) for groups in groupings)
     random = np.random.default_rng(0)
