@@ -20,7 +20,7 @@ _PROBED = 240
 _HELD_OUT, _FAR_BEHIND = 5000, 2000
 """Held-out questions of a testbed; those that rivals far behind are asked."""
 
-_PACKINGS, _HEARD = 6, 8
+_PACKINGS, _HEARD = 6, 5
 """How often the recordings that calibrate are packed into windows, and those that are held out."""
 
 

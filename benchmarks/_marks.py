@@ -58,7 +58,7 @@ class Marks:
 
 
 def _resampled(gains: FloatArray, whole: FloatArray, *groupings: Sequence[int]) -> FloatArray:
-    """(resamples,) mean gains, both groupings drawn with replacement; an item counts as often as its two groups together.
+    """(resamples,) mean gains, both groupings drawn with replacement; an item counts as often as both its groups.
 
     The pigeonhole bootstrap (Owen 2007, doi:10.1214/07-AOAS122), whose interval is rather too wide than too narrow.
     """
