@@ -14,7 +14,11 @@ from foveate.planner.racing import Race
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.growth import naive
 from foveate.planner.search.search import Search
+from foveate.planner.search.solver import Solver
 from foveate.planner.verify import finalists
+
+_ROOM = 0.85
+"""The part of its limits that a baseline must be able to reach, where one of its places allows it."""
 
 SINGLE, BASELINES = "best single", ("random", "pool", "downsample")
 
@@ -65,9 +69,19 @@ def entrants(search: Search) -> dict[str, Decision]:
         measured = [decision for decision in singles if decision.methods == (name,)]
         measured += [Decision.of(step) for step in able if step.method == name]
         if measured:
-            found[name] = measured[0]
+            found[name] = reaching(search.solver, measured)
     pair = next(naive(search.solver, singles or [Decision.of(step) for step in able]), None)
     return found if pair is None else {**found, "two best": pair}
+
+
+def reaching(solver: Solver, decisions: Sequence[Decision]) -> Decision:
+    """The first of `decisions` that could take clearly less time than the limits, else the first of all.
+
+    Whoever stands at the least that it can reach may be left out of a contest for being predicted a little too fast.
+    """
+    limits = [replace(budget, limit=_ROOM * budget.limit) for budget in solver.budgets]
+    tighter = Solver(solver.space, solver.cost, limits)
+    return next((decision for decision in decisions if tighter.solve(decision).feasible), decisions[0])
 
 
 def with_best_single(rivals: Sequence[Rival], deciding: Judge, exam: Exam) -> list[Rival]:

@@ -88,3 +88,14 @@ def test_rivals_are_as_far_apart_as_the_one_that_could_have_matched_but_does_not
     pooled = Plan.from_yaml(plans["random"].to_yaml().replace("random", "pool"))
     assert matching.apart([plan]) == 0.0
     assert matching.apart([plan, single, rival("pool", pooled, Interval(0.2, 0.2, 0.2), 0.7)]) == pytest.approx(0.04)
+
+
+def test_a_baseline_stands_where_it_can_be_fast_enough(solver: Solver) -> None:
+    contest = [load_script(name) for name in ("_marks", "_contest")][-1]
+    pools = [Decision.of(solver.space.options["pool"][number]) for number in (-1, 0)]  # the deepest place saves least
+    free = Solver(solver.space, solver.cost, [Budget("ttft", 0.01, relative=True)])
+    late, early = (free.solve(pool).prediction.ttft_ms / free.baseline.ttft_ms for pool in pools)
+    assert early < late
+    for limit, expected in ((late / 0.9, pools[1]), (late / 0.8, pools[0]), (0.9 * early, pools[0])):
+        limited = Solver(solver.space, solver.cost, [Budget("ttft", limit, relative=True)], margin=0.0)
+        assert contest.reaching(limited, pools) == expected
