@@ -23,7 +23,8 @@ def kept_memory() -> Iterator[None]:
 
     The GNU C library hands large freed blocks back to the system until the heap is fragmented enough to hold them, so
     a young process pays page faults for every large activation. They make an uncompressed prefill seem slower, and a
-    plan better, than both are in a process that serves requests. Afterwards the library does what its own adjusting
+    plan better, than both are in a process that serves requests. Afterwards what was kept goes back to the system, of
+    which a planner's hours would gather gigabytes between blocks in use, and the library does what its own adjusting
     would have come to. Elsewhere, and for a GPU's memory, this does nothing.
     """
     library = _library()
@@ -38,6 +39,7 @@ def kept_memory() -> Iterator[None]:
         library.mallopt(_MMAP_MAX, _MAPPINGS)
         library.mallopt(_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
         library.mallopt(_TRIM_THRESHOLD, 2 * _LARGEST_THRESHOLD)
+        library.malloc_trim(0)
 
 
 @cache
