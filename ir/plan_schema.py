@@ -168,7 +168,8 @@ class SearchRecord(Record):
     """How the plan was found, and the best of what was not chosen.
 
     `considered`: combinations at every count that the cost model was asked about. `front`: of all measured plans those
-    that no other one beats in both predicted TTFT and value.
+    that no other one beats in both predicted TTFT and value. `pace`: measured over predicted figure by budget, by which
+    the search moved its limits, so that what is predicted for `front` and `runners_up` may lie past the budget.
     """
 
     seed: int
@@ -177,6 +178,7 @@ class SearchRecord(Record):
     study: str = ""
     sampler: str = "tpe"
     considered: int = 0
+    pace: dict[str, float] = Field(default_factory=dict)
     front: list[RunnerUpRecord] = Field(default_factory=list)
     runners_up: list[RunnerUpRecord] = Field(default_factory=list)
 

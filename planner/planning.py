@@ -21,11 +21,13 @@ from .fidelity.fidelity import NEW_TOKENS
 from .fidelity.judge import FidelityJudge, Judge, TaskJudge
 from .fidelity.samples import CalibrationSample, split, workload_of
 from .fidelity.task import Metric, metric_of
+from .figures import rounded
 from .job import Choice, Job
 from .search.search import Progress
 from .search.solver import Solver
 from .search.space import Space
 from .studies.storage import shown
+from .studies.study import PACE
 from .weightless import plan_without_weights
 
 if TYPE_CHECKING:
@@ -168,6 +170,7 @@ def _chosen(job: Job, *, trials: int, study: str | None) -> tuple[Choice, Search
         study=shown(study or ""),
         sampler=job.sampler,
         considered=search.start.considered,
+        pace={budget: rounded(factor) for budget, factor in search.study.user_attrs.get(PACE, {}).items()},
         front=front_records(search.front(), job.solver.baseline.ttft_ms),
         runners_up=runners_up(((item.solution, item.value) for item in search.ranked()), choice.solution),
     )

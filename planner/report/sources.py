@@ -106,5 +106,7 @@ def _search(plan: Plan) -> Iterator[Source]:
     place = shown(found.study) if found.study else "kept in memory"
     origin = f"Optuna study {place}, sampler {found.sampler}, seed {found.seed}"
     yield Source("trials", f"{found.trials}, {found.evaluated} different plans judged", "counted", origin)
+    for budget, factor in found.pace.items():
+        yield Source(f"pace under {budget}", f"{factor:.2f}", "measured", "measured over predicted, before the search")
     if found.considered:
         yield Source("combinations considered", f"{found.considered:,}", "counted", "asked of the cost model")

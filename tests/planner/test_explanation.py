@@ -49,6 +49,13 @@ def test_what_was_not_chosen_stands_beside_it() -> None:
     assert "0.8500  9.5 ms  random@somewhere" in explain(PLAN)
 
 
+def test_the_pace_of_the_search_is_told() -> None:
+    paced = replace(PLAN, search=PLAN.search.model_copy(update={"pace": {"ttft<=60%": 0.931}}))
+    assert "The clock took 0.93 of what was predicted under ttft<=60%" in explain(paced)
+    assert "The clock took" not in explain(PLAN)
+    assert Plan.from_yaml(paced.to_yaml()) == paced
+
+
 def test_passes_that_the_workload_forbids_are_named_with_the_reason() -> None:
     turns = replace(PLAN, workload=Workload.parse("image=1x224x224,turns=3"))
     (line,) = [line for line in explain(turns).splitlines() if line.startswith("Not allowed here: ")]
