@@ -81,7 +81,13 @@ def report(done: dict[str, Any], options: argparse.Namespace) -> int:
         Goal("meet their budget", f"{100 * met:.1f} %", f">= {100 * LEAST_MET:.0f} %", met >= LEAST_MET),
         Goal("median slack", f"{100 * slack:.1f} %", f"<= {100 * MOST_SLACK:.0f} %", slack <= MOST_SLACK),
     ]
-    return finish(goals, json_file=options.json, figures=done, quick=options.quick)
+    figures = {key: {"placements": words_of(found["plan"]), "ratio": found["ratio"]} for key, found in done.items()}
+    return finish(goals, json_file=options.json, figures=figures, quick=options.quick)
+
+
+def words_of(plan: str) -> str:
+    """The placements of a plan file in words."""
+    return " + ".join(placement.label() for placement in Plan.from_yaml(plan).placements)
 
 
 def live(name: str) -> tuple[Any, list[CalibrationSample]]:

@@ -160,6 +160,8 @@ def test_counts_follow_the_clock(
     assert plan.measured is not None
     assert 0.75 - verify.SLACK - one_token <= plan.measured.ratio <= 0.75
     assert clock.calls == (1 if slower == 1.0 else 2) or clock.calls <= 4
+    assert plan.search.pace == {"ttft<=75%": pytest.approx(slower, rel=1e-3)}
+    assert not unmeasured().search.pace
 
 
 def test_a_budget_that_only_predictions_hold_is_not_met(
