@@ -2,9 +2,9 @@
 
     python benchmarks/planner_budgets.py [--plans 20] [--profile FILE] [--cache FILE] [--quick] [--json FILE]
 
-Plans for many TTFT limits, on the image and video testbeds and on one of another shape with random weights, each measured
-again in a process of its own. A budget is met where the median of the new measurement is within it; slack is what the
-plan leaves unused. Finished plans are kept in `--cache`. Exits 1 when a goal is missed.
+Plans for many TTFT limits, on the image and video testbeds and on a model of another shape with random weights, each
+measured again in a process of its own. A budget is met where the median of the new measurement is within it; slack is
+what the plan leaves unused. Finished plans are kept in `--cache`. Exits 1 when a goal is missed.
 """
 
 from __future__ import annotations
