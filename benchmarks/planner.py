@@ -126,7 +126,7 @@ def main() -> int:
         plain = marks(task.first, bench.step("plain", lambda: task.first.right(Plan.of())))
         known = len(task.asked) + len(task.decisive)
         print(f"uncompressed: {_percent(plain.mean)} right of {len(plain.whole)} held-out {task.items}", flush=True)
-        print(f"calibrated on {known} other {task.items}", flush=True)
+        print(f"calibrated on {known} other samples", flush=True)
         goals, figures, ahead = [], [], []
         for loss, limit in budgets(bench, options.losses, options.limits):
             rivals = contested(bench, limit)

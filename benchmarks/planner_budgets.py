@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _contest import words_of
 from _heldout import WORKLOADS, drawn
 from _table import Goal, finish, parser, show
 
@@ -81,13 +82,9 @@ def report(done: dict[str, Any], options: argparse.Namespace) -> int:
         Goal("meet their budget", f"{100 * met:.1f} %", f">= {100 * LEAST_MET:.0f} %", met >= LEAST_MET),
         Goal("median slack", f"{100 * slack:.1f} %", f"<= {100 * MOST_SLACK:.0f} %", slack <= MOST_SLACK),
     ]
-    figures = {key: {"placements": words_of(found["plan"]), "ratio": found["ratio"]} for key, found in done.items()}
+    plans = {key: words_of(Plan.from_yaml(found["plan"])) for key, found in done.items()}
+    figures = {key: {"placements": plans[key], "ratio": found["ratio"]} for key, found in done.items()}
     return finish(goals, json_file=options.json, figures=figures, quick=options.quick)
-
-
-def words_of(plan: str) -> str:
-    """The placements of a plan file in words."""
-    return " + ".join(placement.label() for placement in Plan.from_yaml(plan).placements)
 
 
 def live(name: str) -> tuple[Any, list[CalibrationSample]]:

@@ -127,7 +127,7 @@ def _search(plan: Plan) -> Iterator[str]:
     how = "judged by the prior" if plan.fidelity is not None and plan.fidelity.kind == "prior" else "measured"
     yield f"Search: {found.trials} trials, {found.evaluated} different plans {how}, seed {found.seed}."
     for budget, factor in found.pace.items():
-        yield f"The clock took {factor:.2f} of what was predicted under {budget}, which moved the search's limit."
+        yield f"Under {budget} the clock found {factor:.2f} times what was predicted, which moved the search's limit."
     if found.runners_up:
         yield "Best of what was not chosen (value in the search, predicted TTFT):"
         yield from (f"   {other.value:.4f}  {other.ttft_ms:.4g} ms  {other.plan}" for other in found.runners_up)

@@ -51,8 +51,8 @@ def test_what_was_not_chosen_stands_beside_it() -> None:
 
 def test_the_pace_of_the_search_is_told() -> None:
     paced = replace(PLAN, search=PLAN.search.model_copy(update={"pace": {"ttft<=60%": 0.931}}))
-    assert "The clock took 0.93 of what was predicted under ttft<=60%" in explain(paced)
-    assert "The clock took" not in explain(PLAN)
+    assert "Under ttft<=60% the clock found 0.93 times what was predicted" in explain(paced)
+    assert "the clock found" not in explain(PLAN)
     assert Plan.from_yaml(paced.to_yaml()) == paced
 
 
