@@ -13,13 +13,16 @@ from ...common.errors import BadInput
 from ...cost_models import CostModel
 from ...cost_models.slots import Slots
 from ...cost_models.table import Predictions
-from ...ir.graph import Placed
+from ...ir.graph import Graph, Placed
 from .decision import Decision, Step
 from .placements import modalities_of
 from .solver import Solver
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+_STAND_IN, _FIRST_LAYER = "random", "encoder.layers.0"
+"""A pass that takes any count and costs next to nothing, and where it acts before an encoder has done any work."""
 
 
 def least_dropped(solver: Solver, decisions: Sequence[Decision]) -> dict[Decision, int]:
@@ -36,18 +39,9 @@ def least_dropped(solver: Solver, decisions: Sequence[Decision]) -> dict[Decisio
 
 
 def countable(solver: Solver, step: Step) -> bool:
-    """Whether the step's counts fall token by token, as the table takes them; a clip's frames leave as a whole."""
-    graph = solver.space.graph
-    sequences = [stage.sequences for stage in graph.stages]
-    try:
-        for place, modality in product(step.places, modalities_of(graph, step)):
-            item = _slot(solver, step, place, modality)
-            fewer = [graph.place([replace(item, tokens_out=count)]) for count in (item.tokens_in - 1, 0)]
-            if any([stage.sequences for stage in placed.stages] != sequences for placed in fewer):
-                return False
-    except BadInput:
-        return False
-    return True
+    """Whether the table knows the step's counts: token by token, or as tokens that leave before the first layer."""
+    pairs = product(step.places, modalities_of(solver.space.graph, step))
+    return all(_slot(solver, step, place, modality) is not None for place, modality in pairs)
 
 
 @dataclass(frozen=True)
@@ -113,15 +107,47 @@ def _rows(
                 key = (step, place, modality)
                 if key not in index:
                     index[key] = len(placed)
-                    placed.append(_slot(solver, step, place, modality))
+                    placed.append(_counted(solver, step, place, modality))
                 yield index[key], before, after, stage / len(step.places)
             before = after
 
 
-def _slot(solver: Solver, step: Step, place: str, modality: str) -> Placed:
-    """The step's pass alone at one place, on the uncompressed model."""
-    alone = Decision.of(Step(step.method, (place,), modality))
-    return solver.resolved(solver.space.placements(alone, solver.space.tokens // 2)).placed[0]
+def _counted(solver: Solver, step: Step, place: str, modality: str) -> Placed:
+    item = _slot(solver, step, place, modality)
+    if item is None:
+        raise BadInput(f"the counts of {step} are not in the cost model's table; leave it out of what is narrowed")
+    return item
+
+
+def _slot(solver: Solver, step: Step, place: str, modality: str) -> Placed | None:
+    """The step's pass alone at one place, on the uncompressed model; None where the table cannot take its counts.
+
+    Frames leave as a whole, which changes how many sequences there are; as many tokens that leave before the first
+    layer of the encoder take nearly the same from every layer, so they stand for them.
+    """
+    tried = [Step(step.method, (place,), modality)]
+    tried += [Step(_STAND_IN, (_FIRST_LAYER,), modality)] if step.kind == "input" else []
+    items = (_alone(solver, each) for each in tried)
+    return next((item for item in items if item is not None and _by_token(solver.space.graph, item)), None)
+
+
+def _alone(solver: Solver, step: Step) -> Placed | None:
+    """The step alone at half of the tokens, None where the model does not offer it."""
+    try:
+        placed = solver.resolved(solver.space.placements(Decision.of(step), solver.space.tokens // 2)).placed
+    except BadInput:
+        return None
+    return placed[0] if placed else None
+
+
+def _by_token(graph: Graph, item: Placed) -> bool:
+    """Whether every number of tokens may go and the sequences stay as they are."""
+    sequences = [stage.sequences for stage in graph.stages]
+    try:
+        fewer = [graph.place([replace(item, tokens_out=count)]) for count in (item.tokens_in - 1, 0)]
+    except BadInput:
+        return False
+    return all([stage.sequences for stage in placed.stages] == sequences for placed in fewer)
 
 
 def _solved(solver: Solver, plans: _Plans) -> IntArray:

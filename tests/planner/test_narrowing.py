@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foveate.common.errors import BadInput
 from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
 from foveate.ir.tracing import trace
-from foveate.planner.search import narrowing
+from foveate.planner.search import batch_solver, narrowing
 from foveate.planner.search.batch_solver import countable, least_dropped
 from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.narrowing import narrow, remaining_after
@@ -207,13 +208,37 @@ def test_a_small_share_is_halved_or_doubled_at_most(solver: Solver) -> None:
     assert sorted(share for _, share in moved) == pytest.approx([0.025, 0.1])
 
 
-def test_passes_that_take_whole_frames_are_left_to_trials() -> None:
+@pytest.fixture(scope="module")
+def clip_solver() -> Solver:
     graph = trace(load("video")[0], "video=16x112x112,text=8,new=5")
-    space = Space.of(graph, ["uniform-frames", "fastv"])
-    solver = Solver(space, CostModel(load_profile("generic-cpu")), [Budget.parse("ttft<=50%")])
-    counted = {step.method for step in space.steps if countable(solver, step)}
-    assert "uniform-frames" in space.options
-    assert "uniform-frames" not in counted
-    assert "fastv" in counted
+    space = Space.of(graph, ["uniform-frames", "divprune"])
+    return Solver(space, CostModel(load_profile("generic-cpu")), [Budget.parse("ttft<=40%")])
+
+
+def test_whole_frames_count_as_tokens_before_the_first_layer(clip_solver: Solver) -> None:
+    space = clip_solver.space
+    (frames,) = space.options["uniform-frames"]
+    assert countable(clip_solver, frames)
+    decisions = [
+        Decision.of(frames, Step("divprune", (place,)), shares=shares)
+        for place in ("encoder.layers.0.mid", "projector.output")
+        for shares in ((0.3, 0.7), (0.6, 0.4))
+    ]
+    dropped = least_dropped(clip_solver, decisions)
+    pair_of_frames = space.tokens / 8
+    for decision in decisions:
+        assert dropped[decision] == pytest.approx(clip_solver.solve(decision).dropped, abs=pair_of_frames)
     even = Surrogate({step: Curve(1e-3, 2.0) for step in space.steps})
-    assert narrow(solver, even, space.steps[:6] + space.options["uniform-frames"], count=3).best
+    best = narrow(clip_solver, even, [frames, *space.options["divprune"]], count=4).best
+    assert any(frames in decision.steps for decision in best)
+
+
+def test_whole_frames_are_left_to_trials_where_an_encoder_is_closed(
+    clip_solver: Solver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_solver, "_FIRST_LAYER", "encoder.layers.99")
+    (frames,) = clip_solver.space.options["uniform-frames"]
+    assert not countable(clip_solver, frames)
+    assert countable(clip_solver, Step("divprune", ("projector.output",)))
+    with pytest.raises(BadInput, match="uniform-frames@input are not in the cost model's table"):
+        least_dropped(clip_solver, [Decision.of(frames)])
