@@ -80,7 +80,7 @@ def reaching(solver: Solver, decisions: Sequence[Decision]) -> Decision:
     Whoever stands at the least that it can reach may be left out of a contest for being predicted a little too fast.
     """
     limits = [replace(budget, limit=_ROOM * budget.limit) for budget in solver.budgets]
-    tighter = Solver(solver.space, solver.cost, limits)
+    tighter = solver.within(limits)
     return next((decision for decision in decisions if tighter.solve(decision).feasible), decisions[0])
 
 

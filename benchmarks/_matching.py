@@ -54,7 +54,7 @@ def apart(rivals: Sequence[Rival]) -> float:
 
 def _nearest(solver: Solver, decision: Decision, limit: float) -> Solution | None:
     """`decision` with the counts whose predicted TTFT in ms is nearest to `limit`, None where it cannot get below."""
-    near = Solver(solver.space, solver.cost, [Budget("ttft", limit)], margin=0.0)
+    near = solver.within([Budget("ttft", limit)], margin=0.0)
     held = near.solve(near.repaired(decision) or decision)
     if not held.feasible or held.dropped == 0:
         return held if held.feasible else None

@@ -18,14 +18,16 @@ from .fidelity.decoding import on_device, pad_token
 from .fidelity.fidelity import Fidelity, FloatArray, likely_ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
-from .pace import pace, paced
+from .pace import pace, paced, pass_paced
+from .pass_pace import pass_pace
 from .racing import Race
-from .search.decision import NOTHING, Decision
+from .search.decision import NOTHING, Decision, Step
 from .search.inverse import drop_most
 from .search.screening import Profile
 from .search.search import Progress, Search
 from .search.solver import Solution, Solver
-from .studies.study import PACE, TRIALS, open_study
+from .search.warm_start import Clock
+from .studies.study import PACE, PASS_PACE, TRIALS, open_study
 from .verify import SLACK, Finalist, finalists, predicted, settle
 
 if TYPE_CHECKING:
@@ -129,7 +131,18 @@ class Job:
             kind=self.sampler,
             sensitivity=self.sensitivity,
             progress=self.progress,
+            clock=self._clock(study) if self.measure else None,
         )
+
+    def _clock(self, study: optuna.Study) -> Clock:
+        def clock(solver: Solver, steps: Callable[[], Sequence[Step]]) -> Solver:
+            if PASS_PACE not in study.user_attrs:
+                self._say("pace of passes", 0, 1)
+                study.set_user_attr(PASS_PACE, pass_pace(solver, steps(), self.model, self._timing_inputs()))
+                self._say("pace of passes", 1, 1)
+            return pass_paced(solver, study.user_attrs[PASS_PACE])
+
+        return clock
 
     @cached_property
     def deciding(self) -> Judge:

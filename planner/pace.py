@@ -36,9 +36,12 @@ def paced(solver: Solver, factors: Mapping[str, float]) -> Solver:
     `solver` itself: finalists are settled by the clock anyway.
     """
     budgets = [_moved(budget, factors.get(str(budget), 1.0)) for budget in solver.budgets]
-    moved = Solver(solver.space, solver.cost, budgets, margin=solver.margin)
-    before, after = solver.solve(NOTHING).feasible, moved.solve(NOTHING).feasible
-    return moved if before == after and (after or unmet.nearest(moved).feasible) else solver
+    return _able(solver.within(budgets), solver)
+
+
+def pass_paced(solver: Solver, factors: Mapping[str, float]) -> Solver:
+    """`solver` with the factors of `pass_pace`; itself where they leave nothing that is predicted to hold."""
+    return _able(solver.at_pace(factors), solver)
 
 
 def yardsticks(solver: Solver) -> list[Solution]:
@@ -50,6 +53,11 @@ def yardsticks(solver: Solver) -> list[Solution]:
             if solution.feasible and solution.dropped:
                 found[step.kind] = solution
     return list(found.values())
+
+
+def _able(moved: Solver, solver: Solver) -> Solver:
+    before, after = solver.solve(NOTHING).feasible, moved.solve(NOTHING).feasible
+    return moved if before == after and (after or unmet.nearest(moved).feasible) else solver
 
 
 def _factors(solver: Solver, settled: Sequence[Finalist], budget: Budget) -> list[float]:

@@ -99,12 +99,12 @@ def settle(
     best: dict[Decision, Finalist] = {}
     open_solutions = list(candidates)
     for _ in range(_CORRECTIONS):
-        timed = _timed(solver, open_solutions, model, inputs, rounds)
-        for item in timed:
+        found = timed(solver, open_solutions, model, inputs, rounds)
+        for item in found:
             held = best.get(item.solution.decision)
             if held is None or _better(item, held, aim=-solver.margin):
                 best[item.solution.decision] = item
-        open_solutions = [again for item in timed if (again := _corrected(solver, item, slack)) is not None]
+        open_solutions = [again for item in found if (again := _corrected(solver, item, slack)) is not None]
         if not open_solutions:
             break
     return [best[candidate.decision] for candidate in candidates]
@@ -142,9 +142,10 @@ def _rounds(solver: Solver) -> int:
     return min(most, max(least, round(_PREFILLS_MS / solver.baseline.ttft_ms)))
 
 
-def _timed(
+def timed(
     solver: Solver, solutions: Sequence[Solution], model: Any, inputs: Mapping[str, Any], rounds: int
 ) -> list[Finalist]:
+    """The solutions and the uncompressed model, timed in the same interleaved rounds."""
     plans: dict[str, Plan | None] = {str(i): Plan.of(*s.placements) for i, s in enumerate(solutions)}
     plans[_PLAIN] = None
     work = solver.space.graph.workload

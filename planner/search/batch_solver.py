@@ -33,7 +33,8 @@ def least_dropped(solver: Solver, decisions: Sequence[Decision]) -> dict[Decisio
     """
     if not isinstance(solver.cost, CostModel):
         raise BadInput(f"a {type(solver.cost).__name__} has no table of counts; give a CostModel")
-    dropped = _solved(solver, _Plans.of(solver, solver.cost, decisions))
+    slower = np.array([solver.slower(decision) for decision in decisions])
+    dropped = _solved(solver, _Plans.of(solver, solver.cost, decisions), slower)
     held = zip(decisions, dropped.tolist(), strict=True)
     return {decision: count for decision, count in held if count < solver.space.tokens}
 
@@ -150,13 +151,13 @@ def _by_token(graph: Graph, item: Placed) -> bool:
     return all([stage.sequences for stage in placed.stages] == sequences for placed in fewer)
 
 
-def _solved(solver: Solver, plans: _Plans) -> IntArray:
+def _solved(solver: Solver, plans: _Plans, slower: FloatArray) -> IntArray:
     """(P,) fewest tokens of the largest medium to drop so that every budget holds; N where none does."""
     total = solver.space.tokens
     low = np.full(len(plans.chosen), -1)
     high = np.full(len(plans.chosen), total)
     while (high - low > 1).any():
         middle = np.minimum((low + high) // 2, total - 1)
-        holds = solver.excesses(plans.predict(middle / total)) <= 0
+        holds = solver.excesses(plans.predict(middle / total), slower) <= 0
         high, low = np.where(holds, middle, high), np.where(holds, low, np.maximum(low, middle))
     return high

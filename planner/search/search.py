@@ -21,7 +21,7 @@ from .proposal import parameters, proposed
 from .screening import Profile, Screen
 from .screening import Progress as Progress
 from .solver import Solution, Solver
-from .warm_start import WarmStart
+from .warm_start import Clock, WarmStart
 
 if TYPE_CHECKING:
     import optuna
@@ -51,6 +51,7 @@ class Search:
         kind: the sampler, `tpe`, `nsga2` (value and latency at once, for a front) or `random`.
         sensitivity: what earlier searches measured of single passes, see `WarmStart`.
         progress: called with (what, done, total) after every measurement.
+        clock: times the passes that the screening likes, see `WarmStart`.
     """
 
     def __init__(
@@ -64,15 +65,15 @@ class Search:
         kind: str = "tpe",
         sensitivity: Profile | None = None,
         progress: Progress | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.solver = solver
         self.judge = judge
         self.study = study
         self.seed = seed
         self.floor = floor
         self.kind = kind
         self.progress = progress
-        self.start = WarmStart(solver, judge, study, sensitivity=sensitivity, progress=progress)
+        self.start = WarmStart(solver, judge, study, sensitivity=sensitivity, progress=progress, clock=clock)
         self._known: dict[str, tuple[float, float]] = {}
 
     def run(self, trials: int, *, warm: bool = True) -> list[Evaluated]:
@@ -92,6 +93,11 @@ class Search:
                 if self.progress:
                     self.progress("search", done + 1, trials)
         return self.ranked()
+
+    @property
+    def solver(self) -> Solver:
+        """Solves decisions, at the measured pace of single passes once they were screened."""
+        return self.start.solver
 
     @property
     def screen(self) -> Screen:

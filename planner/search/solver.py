@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,7 +15,7 @@ from ...ir.budget import Budget
 from ...ir.graph import Graph
 from ...ir.placement import Placement
 from ...runtime import resolve
-from .decision import Decision
+from .decision import Decision, Step
 from .space import Space
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ MARGIN = 0.04
 
 TIMES = ("ttft", "tpot", "latency", "throughput")
 """Figures that a clock measures."""
+
+COMMON = ""
+"""The key of `Solver.pace` that stands for every plan that compresses at all."""
 
 _FIELDS = {
     "ttft": "ttft_ms",
@@ -82,17 +86,41 @@ class Solver:
         cost: the cost model.
         budgets: limits that must hold; fidelity, which no cost model knows, is left out.
         margin: relative slack to aim for under limits on times.
+        pace: measured over predicted time of passes by `pace_key`, and `COMMON` of all plans; a plan's are multiplied.
     """
 
-    def __init__(self, space: Space, cost: Predictor, budgets: Sequence[Budget], *, margin: float = MARGIN) -> None:
+    def __init__(
+        self,
+        space: Space,
+        cost: Predictor,
+        budgets: Sequence[Budget],
+        *,
+        margin: float = MARGIN,
+        pace: Mapping[str, float] | None = None,
+    ) -> None:
         self.space = space
         self.cost = cost
         self.budgets = tuple(budget for budget in budgets if budget.figure != "fidelity")
         self.margin = margin
+        self.pace: Mapping[str, float] = pace or {}
         self._predictions: dict[tuple[object, ...], Prediction] = {}
         self._repaired: dict[Decision, Decision | None] = {}
         self._solved: dict[Decision, Solution] = {}
         self.baseline = self.predict(())
+
+    def at_pace(self, pace: Mapping[str, float]) -> Solver:
+        """The same solver with other factors of passes."""
+        return Solver(self.space, self.cost, self.budgets, margin=self.margin, pace=pace)
+
+    def within(self, budgets: Sequence[Budget], *, margin: float | None = None) -> Solver:
+        """The same solver with other limits."""
+        kept = self.margin if margin is None else margin
+        return Solver(self.space, self.cost, budgets, margin=kept, pace=self.pace)
+
+    def slower(self, decision: Decision) -> float:
+        """Measured over predicted time that is expected of a decision; 1 where nothing was timed or nothing acts."""
+        keys = [pace_key(step) for step in decision.steps]
+        return math.prod(self.pace.get(key, 1.0) for key in ([COMMON, *keys] if keys else keys))
 
     def predict(self, placements: Sequence[Placement]) -> Prediction:
         """The cost model's figures for the model under these placements."""
@@ -111,7 +139,7 @@ class Solver:
         """`decision` with `dropped` tokens dropped, whatever the budgets say."""
         placements = self.space.placements(decision, dropped)
         prediction = self.predict(placements)
-        violation, binding = self._violation(prediction, corrections or {})
+        violation, binding = self._violation(prediction, corrections or self._expected(decision))
         return Solution(decision, placements, dropped, prediction, violation, binding)
 
     def solve(self, decision: Decision, *, corrections: Mapping[Budget, float] | None = None) -> Solution:
@@ -121,7 +149,8 @@ class Solver:
         monotonically with the tokens dropped, so bisection takes log2(N) predictions.
 
         Args:
-            corrections: measured over predicted value by budget, for a finalist that was timed.
+            corrections: measured over predicted value by budget, for a finalist that was timed; by default what the
+                pace of its passes says.
         """
         if corrections:
             return self._bisected(decision, corrections)
@@ -169,15 +198,25 @@ class Solver:
         """How far past `budget` a prediction lies, relative to a limit tightened by `margin` where it is on time."""
         return float(self._past(budget, figure(prediction, budget.figure) * correction, margin))
 
-    def excesses(self, predictions: Predictions) -> FloatArray:
-        """How far past the tightest limit each of P plans lies, (P,), under the solver's own margin."""
-        found = [self._past(b, getattr(predictions, _FIELDS[b.figure]), self.margin) for b in self.budgets]
+    def excesses(self, predictions: Predictions, slower: FloatArray | float = 1.0) -> FloatArray:
+        """How far past the tightest limit each of P plans lies, (P,), under the solver's own margin.
+
+        Args:
+            slower: (P,) what `slower` says of each.
+        """
+        values = ((b, getattr(predictions, _FIELDS[b.figure]) * _corrected(b, slower)) for b in self.budgets)
+        found = [self._past(budget, value, self.margin) for budget, value in values]
         return np.maximum.reduce(found) if found else np.full(len(predictions.ttft_ms), -1.0)
 
     def _past(self, budget: Budget, value: Any, margin: float) -> Any:
         limit = budget.absolute(figure(self.baseline, budget.figure))
         tightened = margin if budget.figure in TIMES else 0.0
         return limit * (1 + tightened) / value - 1 if budget.at_least else value / (limit * (1 - tightened)) - 1
+
+    def _expected(self, decision: Decision) -> dict[Budget, float]:
+        """Measured over predicted value by budget, from the pace of the decision's passes."""
+        factor = self.slower(decision)
+        return {} if factor == 1 else {budget: float(_corrected(budget, factor)) for budget in self.budgets}
 
     def _violation(self, prediction: Prediction, corrections: Mapping[Budget, float]) -> tuple[float, Budget | None]:
         """How far past the tightest limit `prediction` lies, and which limit that is."""
@@ -187,6 +226,22 @@ class Solver:
             excess = self.excess(prediction, budget, correction=correction, margin=self.margin)
             worst = (excess, budget) if excess > worst[0] else worst
         return worst
+
+
+def pace_key(step: Step) -> str:
+    """What `Solver.pace` calls a step: its pass and kind of site.
+
+    >>> pace_key(Step("fastv", ("decoder.layers.2",)))
+    'fastv@decoder.layer'
+    """
+    return f"{step.method}@{step.kind}"
+
+
+def _corrected(budget: Budget, slower: Any) -> Any:
+    """What the budget's figure is multiplied by where a plan takes `slower` times as long as predicted."""
+    if budget.figure not in TIMES:
+        return 1.0
+    return 1 / slower if budget.at_least else slower
 
 
 def _shifted(decision: Decision, step: int) -> Decision:

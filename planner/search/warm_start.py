@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..fidelity.judge import Judge
@@ -17,6 +17,9 @@ from .surrogate import Point, Surrogate
 
 if TYPE_CHECKING:
     import optuna
+
+Clock = Callable[[Solver, Callable[[], Sequence[Step]]], Solver]
+"""Makes a solver at the measured pace of some steps, which are asked for where they are to be timed."""
 
 COMBINED, GROWN, NEAR, SWAPPED = "combined", "grown", "near", "swapped"
 ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 8), (NEAR, 8), (GROWN, 8), (NEAR, 4), (SWAPPED, 8), (NEAR, 6))
@@ -38,6 +41,7 @@ class WarmStart:
         sensitivity: what earlier searches of the same model and samples measured of single passes, to be reused and
             added to.
         progress: called with (what, done, total).
+        clock: asked for the pace of the passes that the screening likes.
     """
 
     def __init__(
@@ -48,12 +52,14 @@ class WarmStart:
         *,
         sensitivity: Profile | None = None,
         progress: Progress | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.solver = solver
         self.judge = judge
         self.study = study
         self.sensitivity: Profile = {} if sensitivity is None else sensitivity
         self.progress = progress
+        self.clock = clock
         self.narrowed: Narrowed | None = None
         self._screen: Screen | None = None
         self._shortlist: Shortlist | None = None
@@ -80,6 +86,7 @@ class WarmStart:
     def shortlist(self) -> Shortlist:
         """The single passes that the screening likes, looked at again."""
         if self._shortlist is None:
+            self._timed()
             known = self.study.user_attrs.get(_FIRST)
             self._shortlist = (
                 Shortlist.from_data(known)
@@ -88,6 +95,11 @@ class WarmStart:
             )
             self.study.set_user_attr(_FIRST, self._shortlist.to_data())
         return self._shortlist
+
+    def _timed(self) -> None:
+        """From here on the solver knows what the clock says of single passes; all workers of a study share it."""
+        if self.clock is not None:
+            self.solver = self.clock(self.solver, self.screen.mixable)
 
     def due(self, done: int) -> bool:
         """Whether something is to be proposed after `done` trials: when all that was proposed before is measured.

@@ -41,6 +41,9 @@ TRIALS = "trials"
 PACE = "pace"
 """User attribute of a study: measured over predicted figure by budget, which all of its workers search with."""
 
+PASS_PACE = "pass_pace"
+"""User attribute of a study: the same by pass and kind of site, for `Solver.pace`."""
+
 SAMPLERS = ("tpe", "nsga2", "random")
 _STARTUP_TRIALS = 8
 _POPULATION = 12

@@ -159,7 +159,7 @@ def test_counts_follow_the_clock(
     one_token = 3.0 * slower / clock.cost.predict(graph).ttft_ms
     assert plan.measured is not None
     assert 0.75 - verify.SLACK - one_token <= plan.measured.ratio <= 0.75
-    assert clock.calls == (1 if slower == 1.0 else 2) or clock.calls <= 4
+    assert clock.calls <= 6  # the pace, that of the passes, and the finalists: twice each at most
     assert plan.search.pace == {"ttft<=75%": pytest.approx(slower, rel=1e-3)}
     assert not unmeasured().search.pace
 

@@ -1,0 +1,104 @@
+"""What each pass adds to the cost model's error: timed once the screening has said which ones matter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, islice
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from .search.decision import Decision, Step
+from .search.solver import COMMON, TIMES, Solution, Solver, pace_key
+from .verify import Finalist, correction, timed
+
+_ROUNDS, _TURNS = 7, 2
+"""Rounds of a timing, few since all passes share one fit; the second is at the counts that the first one asks for."""
+
+_PAIRS, _PAIRED = 10, 3
+"""Pairs that are timed as well, and how many of them may hold the same step."""
+
+_RIDGE = 0.1
+"""How many measurements it is worth that a pass takes as long as predicted beside the others."""
+
+
+def pass_pace(solver: Solver, steps: Sequence[Step], model: Any, inputs: Mapping[str, Any]) -> dict[str, float]:
+    """Measured over predicted time of `steps` for `Solver.pace`; nothing where too little can be timed.
+
+    Each pass alone and some pairs, solved for the limits of `solver`, are timed side by side.
+
+    Args:
+        steps: the ones that matter, best first; of each pass at a kind of site the first.
+        inputs: one request.
+    """
+    found: dict[str, float] = {}
+    for _ in range(_TURNS):
+        paced = solver.at_pace(found)
+        able = [solution for each in probes(paced, steps) if (solution := paced.solve(each)).dropped]
+        if len(able) < 2:
+            break
+        found = fitted(solver, timed(solver, able, model, inputs, _ROUNDS))
+    return found
+
+
+def probes(solver: Solver, steps: Sequence[Step]) -> list[Decision]:
+    """Each pass alone at each kind of site, where it can hold the budgets; pairs of the best ones; and each of the
+    others behind the best one that it can follow."""
+    kinds = {pace_key(step): step for step in reversed(steps)}
+    distinct = [step for step in steps if kinds[pace_key(step)] == step]
+    alone = [step for step in distinct if solver.solve(Decision.of(step)).feasible]
+    unable = [step for step in distinct if step not in alone]
+    behind = (pair for step in unable if (pair := next(_pairs(solver, [(first, step) for first in alone]), None)))
+    return [*map(Decision.of, alone), *_varied(_pairs(solver, combinations(alone, 2))), *behind]
+
+
+def fitted(solver: Solver, finalists: Sequence[Finalist]) -> dict[str, float]:
+    """Factors of each pass at its kind of site, and one that all plans have in common, whose products are nearest.
+
+    Least squares in logarithms, ridged: what no measurement tells apart counts for the common factor.
+    """
+    rows = [(item.solution, factor) for item in finalists if (factor := _slower(solver, item)) is not None]
+    if not rows:
+        return {}
+    keys = sorted({pace_key(step) for solution, _ in rows for step in solution.decision.steps})
+    design = np.array([[1.0, *(_count(solution, key) for key in keys)] for solution, _ in rows])
+    ridge = _RIDGE * np.diag([0.0, *(1.0 for _ in keys)])
+    found = np.linalg.solve(design.T @ design + ridge, design.T @ np.log([factor for _, factor in rows]))
+    return {key: float(np.exp(value)) for key, value in zip((COMMON, *keys), found, strict=True)}
+
+
+def _count(solution: Solution, key: str) -> float:
+    return float(sum(pace_key(step) == key for step in solution.decision.steps))
+
+
+def _slower(solver: Solver, item: Finalist) -> float | None:
+    """Measured over predicted time of a plan, the geometric mean over all budgets on times."""
+    limited = [budget for budget in solver.budgets if budget.figure in TIMES]
+    found = [(budget, factor) for budget in limited if (factor := correction(solver, item, budget)) is not None]
+    logs = [-math.log(factor) if budget.at_least else math.log(factor) for budget, factor in found]
+    return math.exp(fmean(logs)) if logs else None
+
+
+def _pairs(solver: Solver, pairs: Iterable[tuple[Step, Step]]) -> Iterator[Decision]:
+    """Those of `pairs` of steps that no rule forbids, repaired so that they can hold the budgets."""
+    for pair in pairs:
+        made = Decision.of(*pair)
+        repaired = solver.repaired(made) if solver.space.allowed(made) else None
+        if repaired is not None and solver.solve(repaired).feasible:
+            yield repaired
+
+
+def _varied(decisions: Iterator[Decision]) -> Iterator[Decision]:
+    """Up to `_PAIRS` decisions, in which no step stands too often."""
+    used: Counter[Step] = Counter()
+
+    def fresh(decision: Decision) -> bool:
+        if any(used[step] == _PAIRED for step in decision.steps):
+            return False
+        used.update(decision.steps)
+        return True
+
+    return islice(filter(fresh, decisions), _PAIRS)
