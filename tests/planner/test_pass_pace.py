@@ -102,12 +102,13 @@ def test_the_vectorised_solver_goes_by_the_same_pace(graph: Graph) -> None:
     assert all(found[each] > least_dropped(solver, decisions)[each] for each in decisions)
 
 
-@pytest.mark.usefixtures("clock")
 def test_throughput_falls_where_passes_are_slow(graph: Graph) -> None:
-    solver = solver_of(graph, "throughput>=120%").at_pace({COMMON: 1.25})
+    base = solver_of(graph, "ttft<=50%").baseline.throughput_per_s
+    solver = solver_of(graph, f"throughput>={1.1 * base:.4f}/s").at_pace({COMMON: 1.1})
     slower, plain = solver.solve(Decision.of(EARLY)), solver.at_pace({}).solve(Decision.of(EARLY))
+    assert slower.feasible
     assert slower.dropped > plain.dropped
-    assert slower.prediction.throughput_per_s == pytest.approx(1.25 * plain.prediction.throughput_per_s, rel=0.03)
+    assert slower.prediction.throughput_per_s == pytest.approx(1.1 * plain.prediction.throughput_per_s, rel=0.03)
 
 
 def test_memory_is_not_timed_and_nothing_is_no_plan(graph: Graph) -> None:
