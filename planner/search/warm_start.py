@@ -22,10 +22,10 @@ Clock = Callable[[Solver, Callable[[], Sequence[Step]]], Solver]
 """Makes a solver at the measured pace of some steps, which are asked for where they are to be timed."""
 
 COMBINED, GROWN, NEAR, SWAPPED = "combined", "grown", "near", "swapped"
-ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 8), (NEAR, 8), (GROWN, 8), (NEAR, 4), (SWAPPED, 8), (NEAR, 6))
+ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 15), (NEAR, 8), (GROWN, 8), (NEAR, 4), (SWAPPED, 8), (NEAR, 6))
 """What is proposed after the single passes, and how much of it: combinations that promise most, again once the first
-ones have been measured; then the best so far with a step more, what lies next to the best, and the best with another
-pass in the place of one of theirs, in turn."""
+ones have been measured; then the best so far with a step more, at first so many that three decisions have their turn at
+each of five kinds of sites; what lies next to the best, and the best with another pass in the place of one of theirs."""
 
 _REFINED = 2
 """The best decisions that are refined, beside the best single pass."""
