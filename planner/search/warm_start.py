@@ -24,8 +24,8 @@ Clock = Callable[[Solver, Callable[[], Sequence[Step]]], Solver]
 COMBINED, GROWN, NEAR, SWAPPED = "combined", "grown", "near", "swapped"
 ROUNDS = ((COMBINED, 8), (COMBINED, 4), (GROWN, 15), (NEAR, 8), (GROWN, 8), (NEAR, 4), (SWAPPED, 8), (NEAR, 6))
 """What is proposed after the single passes, and how much of it: combinations that promise most, again once the first
-ones have been measured; then the best so far with a step more, at first so many that three decisions have their turn at
-each of five kinds of sites; what lies next to the best, and the best with another pass in the place of one of theirs."""
+ones have been measured; then the best so far with a step more, at first enough for three of them to have a turn at each
+of five kinds of sites; what lies next to the best; and the best with another pass in the place of one of theirs."""
 
 _REFINED = 2
 """The best decisions that are refined, beside the best single pass."""
