@@ -18,7 +18,7 @@ from .fidelity.decoding import on_device, pad_token
 from .fidelity.fidelity import Fidelity, FloatArray, likely_ahead
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
-from .pace import pace, paced, pass_paced
+from .pace import pace, paced, pass_paced, slowdown
 from .pass_pace import pass_pace
 from .racing import Race
 from .search.decision import NOTHING, Decision, Step
@@ -138,11 +138,16 @@ class Job:
         def clock(solver: Solver, steps: Callable[[], Sequence[Step]]) -> Solver:
             if PASS_PACE not in study.user_attrs:
                 self._say("pace of passes", 0, 1)
-                study.set_user_attr(PASS_PACE, pass_pace(solver, steps(), self.model, self._timing_inputs()))
+                study.set_user_attr(PASS_PACE, self._pass_pace(study.user_attrs.get(PACE, {}), steps()))
                 self._say("pace of passes", 1, 1)
-            return pass_paced(solver, study.user_attrs[PASS_PACE])
+            # The factors are of the budgets themselves: limits that were moved for a usual plan would count it twice.
+            return pass_paced(self.solver, study.user_attrs[PASS_PACE], otherwise=solver)
 
         return clock
+
+    def _pass_pace(self, usual: Mapping[str, float], steps: Sequence[Step]) -> dict[str, float]:
+        start = slowdown(self.solver, usual)
+        return pass_pace(self.solver, steps, self.model, self._timing_inputs(), start=start)
 
     @cached_property
     def deciding(self) -> Judge:

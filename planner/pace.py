@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Any
 
 from ..ir.budget import Budget
@@ -39,9 +39,15 @@ def paced(solver: Solver, factors: Mapping[str, float]) -> Solver:
     return _able(solver.within(budgets), solver)
 
 
-def pass_paced(solver: Solver, factors: Mapping[str, float]) -> Solver:
-    """`solver` with the factors of `pass_pace`; itself where they leave nothing that is predicted to hold."""
-    return _able(solver.at_pace(factors), solver)
+def pass_paced(solver: Solver, factors: Mapping[str, float], *, otherwise: Solver) -> Solver:
+    """`solver` with the factors of `pass_pace`; `otherwise` where they leave nothing that is predicted to hold."""
+    return _able(solver.at_pace(factors), otherwise)
+
+
+def slowdown(solver: Solver, factors: Mapping[str, float]) -> float:
+    """The factors of `pace` as one of time, the geometric mean over budgets."""
+    found = [(budget, factors[str(budget)]) for budget in solver.budgets if str(budget) in factors]
+    return geometric_mean([1 / f if b.at_least else f for b, f in found]) if found else 1.0
 
 
 def yardsticks(solver: Solver) -> list[Solution]:

@@ -25,16 +25,20 @@ _RIDGE = 0.1
 """How many measurements it is worth that a pass takes as long as predicted beside the others."""
 
 
-def pass_pace(solver: Solver, steps: Sequence[Step], model: Any, inputs: Mapping[str, Any]) -> dict[str, float]:
-    """Measured over predicted time of `steps` for `Solver.pace`; nothing where too little can be timed.
+def pass_pace(
+    solver: Solver, steps: Sequence[Step], model: Any, inputs: Mapping[str, Any], *, start: float = 1.0
+) -> dict[str, float]:
+    """Measured over predicted time of `steps` for `Solver.pace`; `start` for all where too little can be timed.
 
     Each pass alone and some pairs, solved for the limits of `solver`, are timed side by side.
 
     Args:
+        solver: with the limits that the clock shall hold.
         steps: the ones that matter, best first; of each pass at a kind of site the first.
         inputs: one request.
+        start: measured over predicted time of a usual plan, at which the first ones are solved.
     """
-    found: dict[str, float] = {}
+    found = {COMMON: start}
     for _ in range(_TURNS):
         paced = solver.at_pace(found)
         able = [solution for each in probes(paced, steps) if (solution := paced.solve(each)).dropped]

@@ -15,12 +15,14 @@ from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
 from foveate.ir.plan import Plan
 from foveate.planner import verify
+from foveate.planner.job import Job
 from foveate.planner.pace import pass_paced
 from foveate.planner.pass_pace import pass_pace, probes
 from foveate.planner.search.batch_solver import least_dropped
 from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.solver import COMMON, Solver
 from foveate.planner.search.space import Space
+from foveate.planner.studies.study import open_study
 
 EARLY, SLOW = Step("divprune", ("encoder.layers.1.mid",)), Step("random", ("encoder.layers.0.mid",))
 LATE = Step("fastv", ("decoder.layers.3",))
@@ -81,7 +83,7 @@ def test_combinations_that_were_not_timed_hold_by_the_clock(graph: Graph, clock:
     solver = solver_of(graph, "ttft<=50%")
     factors = pass_pace(solver, STEPS, None, {})
     assert factors["random@encoder.layer.mid"] > factors["divprune@encoder.layer.mid"]
-    moved = pass_paced(solver, factors)
+    moved = pass_paced(solver, factors, otherwise=solver)
     triple = Decision.of(SLOW, EARLY, LATE, shares=(0.5, 0.4, 0.1))
     naive, known = (each.solve(triple) for each in (solver, moved))
     exact = EVERY * EXTRA["random"] * EXTRA["fastv"]
@@ -90,6 +92,19 @@ def test_combinations_that_were_not_timed_hold_by_the_clock(graph: Graph, clock:
     assert parts[0] > 0.6
     assert parts[1] == pytest.approx(0.48, rel=0.08)
     assert len(clock) == 2
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_pace_of_a_usual_plan_is_not_counted_again(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = Budget.parse("ttft<=50%")
+    job = Job(None, solver_of(graph, str(limit)), (limit,), (), (), lambda _: None)  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(Job, "_timing_inputs", lambda self: {})
+    study = open_study(None, question={})
+    moved = job._clock(study)(job._paced(study), lambda: STEPS)
+    for step in STEPS[:4]:
+        solution = moved.solve(Decision.of(step))
+        part = truth(Plan.of(*solution.placements)) * solution.prediction.ttft_ms / moved.baseline.ttft_ms
+        assert part == pytest.approx(0.48, rel=0.05)
 
 
 @pytest.mark.usefixtures("clock")
@@ -119,4 +134,4 @@ def test_memory_is_not_timed_and_nothing_is_no_plan(graph: Graph) -> None:
 
 def test_a_pace_at_which_nothing_holds_is_left_aside(graph: Graph) -> None:
     solver = solver_of(graph, "ttft<=50%")
-    assert pass_paced(solver, {COMMON: 50.0}) is solver
+    assert pass_paced(solver, {COMMON: 50.0}, otherwise=solver) is solver
