@@ -42,6 +42,7 @@ from foveate.planner.job import Job
 from foveate.planner.planning import job_of
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.screening import Profile
+from foveate.planner.studies.study import PACE, PASS_PACE
 from foveate.runtime import compare, ratio
 
 ABOVE_FLOOR = (0.5, 0.42, 0.34, 0.27, 0.2, 0.14, 0.08)
@@ -194,6 +195,8 @@ def searched(bench: Bench, limit: float) -> dict[str, Any]:
     """The plan for `limit` and the decisions that it has to beat, as plain data; calibration samples only."""
     job = bench.job(limit)
     search = job.search(trials=bench.trials, study=None)
+    for what in (PACE, PASS_PACE):
+        print(f"  {what} {search.study.user_attrs.get(what)}", file=sys.stderr, flush=True)
     for item in search.ranked()[:_SHOWN]:
         print(f"  {item.score:.4f} {words_of(Plan.of(*item.solution.placements))}", file=sys.stderr, flush=True)
     plan = Plan.of(*job.decide(search).solution.placements)
@@ -268,7 +271,7 @@ def _options() -> argparse.Namespace:
     )
     made.add_argument("--questions", type=int, help="held-out questions or windows (default: 5000; all)")
     made.add_argument("--samples", type=int, default=160, help="calibration samples of the search (default: 160)")
-    made.add_argument("--trials", type=int, default=56, help="trials of each search (default: 56)")
+    made.add_argument("--trials", type=int, default=72, help="trials of each search (default: 72)")
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--profile", help="device profile (default: calibrate this machine)")
     made.add_argument("--cache", type=Path, help="keep finished steps in this file, and go on from it")

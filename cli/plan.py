@@ -58,7 +58,7 @@ def plan(
         ),
     ] = None,
     workload: WorkloadOption = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to measure.", rich_help_panel=_PANEL)] = 56,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to measure.", rich_help_panel=_PANEL)] = 72,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the search.", rich_help_panel=_PANEL)] = 0,
     sampler: Annotated[
         str, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.", rich_help_panel=_PANEL)

@@ -44,7 +44,7 @@ def plan(
     device: DeviceProfile | str,
     samples: Sequence[CalibrationSample] | None = None,
     held_out: Sequence[CalibrationSample] | None = None,
-    trials: int = 56,
+    trials: int = 72,
     seed: int = 0,
     study: str | None = None,
     sampler: str = "tpe",
