@@ -21,6 +21,10 @@ _ROUNDS, _TURNS = 7, 2
 _PAIRS, _PAIRED = 10, 3
 """Pairs that are timed as well, and how many of them may hold the same step."""
 
+_NEAR = 0.08
+"""How far below its limits a timed plan may be predicted: where whole frames or a grid leave it further, what a plan
+takes in any case weighs more than it does at the limit."""
+
 _RIDGE = 0.1
 """How many measurements it is worth that a pass takes as long as predicted beside the others."""
 
@@ -41,10 +45,11 @@ def pass_pace(
     found = {COMMON: start}
     for _ in range(_TURNS):
         paced = solver.at_pace(found)
-        able = [solution for each in probes(paced, steps) if (solution := paced.solve(each)).dropped]
-        if len(able) < 2:
+        solved = [solution for each in probes(paced, steps) if (solution := paced.solve(each)).dropped]
+        near = [solution for solution in solved if solution.violation >= -_NEAR]
+        if len(near) < 2:
             break
-        found = fitted(solver, timed(solver, able, model, inputs, _ROUNDS))
+        found = fitted(solver, timed(solver, near, model, inputs, _ROUNDS))
     return found
 
 
