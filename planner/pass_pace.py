@@ -43,6 +43,8 @@ def pass_pace(
         start: measured over predicted time of a usual plan, at which the first ones are solved.
     """
     found = {COMMON: start}
+    if not any(budget.figure in TIMES for budget in solver.budgets):
+        return found
     for _ in range(_TURNS):
         paced = solver.at_pace(found)
         solved = [solution for each in probes(paced, steps) if (solution := paced.solve(each)).dropped]

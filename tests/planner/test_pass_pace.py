@@ -126,7 +126,9 @@ def test_throughput_falls_where_passes_are_slow(graph: Graph) -> None:
     assert slower.prediction.throughput_per_s == pytest.approx(1.1 * plain.prediction.throughput_per_s, rel=0.03)
 
 
-def test_memory_is_not_timed_and_nothing_is_no_plan(graph: Graph) -> None:
+def test_memory_is_not_timed_and_nothing_is_no_plan(graph: Graph, clock: list[int]) -> None:
+    assert pass_pace(solver_of(graph, "memory<=90%"), STEPS, None, {}) == {COMMON: 1.0}
+    assert not clock
     solver = solver_of(graph, "memory<=90%").at_pace({COMMON: 9.0})
     assert solver.solve(Decision.of(EARLY)).placements == solver.at_pace({}).solve(Decision.of(EARLY)).placements
     assert solver.slower(Decision()) == 1.0
