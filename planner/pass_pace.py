@@ -94,12 +94,10 @@ def _slower(solver: Solver, item: Finalist) -> float | None:
 
 
 def _pairs(solver: Solver, pairs: Iterable[tuple[Step, Step]]) -> Iterator[Decision]:
-    """Those of `pairs` of steps that no rule forbids, repaired so that they can hold the budgets."""
+    """Those of `pairs` of steps that can hold the budgets together."""
     for pair in pairs:
-        made = Decision.of(*pair)
-        repaired = solver.repaired(made) if solver.space.allowed(made) else None
-        if repaired is not None and solver.solve(repaired).feasible:
-            yield repaired
+        if (able := solver.able(Decision.of(*pair))) is not None:
+            yield able
 
 
 def _varied(decisions: Iterator[Decision]) -> Iterator[Decision]:

@@ -72,10 +72,8 @@ def naive(solver: Solver, ranked: Sequence[Decision]) -> Iterator[Decision]:
         if decision.is_single:
             places.setdefault(decision.methods[0], decision.steps[0])
     for pair in combinations(islice(places.values(), _PAIRED), 2):
-        decision = Decision.of(*pair)
-        repaired = solver.repaired(decision) if solver.space.allowed(decision) else None
-        if repaired is not None and solver.solve(repaired).feasible:
-            yield repaired
+        if (able := solver.able(Decision.of(*pair))) is not None:
+            yield able
 
 
 def interleaved(lists: Iterable[Iterator[Decision]], *, count: int) -> tuple[Decision, ...]:
@@ -92,7 +90,7 @@ def _expected(solver: Solver, surrogate: Surrogate, made: Decision) -> float:
 def _instead(solver: Solver, decision: Decision, number: int, step: Step) -> Decision | None:
     """`decision` with `step` in place of the one at `number`, the shares as they were; None where that cannot be."""
     steps = (*decision.steps[:number], step, *decision.steps[number + 1 :])
-    return None if step in decision.steps else _able(solver, Decision.of(*steps, shares=decision.shares))
+    return None if step in decision.steps else solver.able(Decision.of(*steps, shares=decision.shares))
 
 
 def _with(solver: Solver, decision: Decision, step: Step, dropped: float) -> Decision | None:
@@ -100,12 +98,4 @@ def _with(solver: Solver, decision: Decision, step: Step, dropped: float) -> Dec
     taken = min(_MOST_TAKEN, (1 - dropped) * (1 / _KEPT - 1) / max(dropped, 1e-9))
     shares = [*(share * (1 - taken) for share in decision.shares), taken]
     made = Decision.of(*decision.steps, step, shares=shares)
-    return None if step in decision.steps else _able(solver, made)
-
-
-def _able(solver: Solver, made: Decision) -> Decision | None:
-    """`made`, repaired where it must be; None where a rule forbids it or it cannot hold the budgets."""
-    if not solver.space.allowed(made):
-        return None
-    repaired = solver.repaired(made)
-    return repaired if repaired is not None and solver.solve(repaired).feasible else None
+    return None if step in decision.steps else solver.able(made)

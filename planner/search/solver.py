@@ -179,6 +179,11 @@ class Solver:
             self._repaired[decision] = self._repair(decision)
         return self._repaired[decision]
 
+    def able(self, decision: Decision) -> Decision | None:
+        """`decision`, repaired where it must be; None where a rule forbids it or it cannot hold the budgets."""
+        repaired = self.repaired(decision) if self.space.allowed(decision) else None
+        return repaired if repaired is not None and self.solve(repaired).feasible else None
+
     def _repair(self, decision: Decision) -> Decision | None:
         low, high = 0, _SHIFTS
         if not self._reaches(_shifted(decision, high)):
