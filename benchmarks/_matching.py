@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from foveate.runtime import compare, ratio
 
 SAME_LATENCY = 0.03
 _LEAST_TURNS, _MOST_TURNS = 3, 6
+_CLOSE, _MOVED = 0.004, (-0.12, -0.08, -0.04, 0.04, 0.08, 0.12)
+"""Relative distance that is near enough; past it, so much of the dropping is moved to the first pass of several."""
 
 
 def matched(
@@ -53,13 +56,35 @@ def apart(rivals: Sequence[Rival]) -> float:
 
 
 def _nearest(solver: Solver, decision: Decision, limit: float) -> Solution | None:
-    """`decision` with the counts whose predicted TTFT in ms is nearest to `limit`, None where it cannot get below."""
+    """`decision` with the counts whose predicted TTFT in ms is nearest to `limit`, None where it cannot get below.
+
+    Frames leave as a whole, so that a combination's time is in steps; where it is, its shares are moved a little too.
+    """
     near = solver.within([Budget("ttft", limit)], margin=0.0)
-    held = near.solve(near.repaired(decision) or decision)
+    able = near.repaired(decision) or decision
+    found = _around(near, able)
+    if found and min(_distance(solution, limit) for solution in found) > _CLOSE:
+        found += [solution for moved in _moved(able) for solution in _around(near, moved)]
+    return min(found, key=lambda solution: _distance(solution, limit), default=None)
+
+
+def _around(near: Solver, decision: Decision) -> list[Solution]:
+    """The solutions a token below and above the limit, none where `decision` cannot get below."""
+    held = near.solve(decision)
     if not held.feasible or held.dropped == 0:
-        return held if held.feasible else None
-    above = near.solution(held.decision, held.dropped - 1)
-    return min(held, above, key=lambda solution: abs(solution.prediction.ttft_ms - limit))
+        return [held] if held.feasible else []
+    return [held, near.solution(held.decision, held.dropped - 1)]
+
+
+def _moved(decision: Decision) -> list[Decision]:
+    """`decision` with a little more or less of the dropping done by its first pass."""
+    first, *later = decision.shares
+    made = [(first + by, *(share * (1 - first - by) / (1 - first) for share in later)) for by in _MOVED if first < 1]
+    return [replace(decision, shares=shares) for shares in made if min(shares) > 0]
+
+
+def _distance(solution: Solution, limit: float) -> float:
+    return abs(solution.prediction.ttft_ms / limit - 1)
 
 
 def _timed(

@@ -76,6 +76,21 @@ def test_a_decision_that_cannot_come_so_far_down_is_left_out(
     assert [r.name for r in matching.matched(solver, plan, late, None, {}, rounds=31)] == ["plan"]
 
 
+def test_a_pair_that_drops_whole_frames_moves_its_shares_to_come_near(matching: Any) -> None:
+    graph = foveate.trace("qwen2.5-vl-7b", "video=16x448x448,text=32")
+    space = Space.of(graph, ("uniform-frames", "divprune"))
+    solver = Solver(space, CostModel(load_profile("generic-cpu")), [])
+    pair = Decision.of(Step("uniform-frames", ("input",)), Step("divprune", ("projector.output",)))
+    found, off = [], []
+    for part in np.linspace(0.3, 0.7, 12):
+        limit = part * solver.baseline.ttft_ms
+        within = solver.within([Budget("ttft", limit)], margin=0.0)
+        off.append(abs(within.solve(pair).prediction.ttft_ms / limit - 1))
+        found.append(abs(matching._nearest(solver, pair, limit).prediction.ttft_ms / limit - 1))
+    assert max(off) > 0.02
+    assert max(found) < 0.01
+
+
 def test_rivals_are_as_far_apart_as_the_one_that_could_have_matched_but_does_not(matching: Any, solver: Solver) -> None:
     rival = sys.modules["_contest"].Rival
     plans = {
