@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,7 @@ class Job:
         judge = self.judge_of(self.asked)
         self._say("reference", 1, 1)
         kept = open_study(study, question=self.question(), kind=self.sampler)
-        search = replace(self, solver=self._paced(kept)).searching(kept, judge, seed=self.seed)
+        search = self.searching(kept, judge, seed=self.seed, solver=self._paced(kept))
         total = max(trials, len(search.first))
         kept.set_user_attr(TRIALS, total)
         search.run(total)
@@ -120,10 +120,10 @@ class Job:
             self._say("pace", 1, 1)
         return paced(self.solver, study.user_attrs[PACE])
 
-    def searching(self, study: optuna.Study, judge: Judge, *, seed: int) -> Search:
-        """A search of this job's space in `study`."""
+    def searching(self, study: optuna.Study, judge: Judge, *, seed: int, solver: Solver | None = None) -> Search:
+        """A search of this job's space in `study`, by its own solver or one whose limits the clock has moved."""
         return Search(
-            self.solver,
+            solver or self.solver,
             judge,
             study,
             seed=seed,
@@ -133,6 +133,14 @@ class Job:
             progress=self.progress,
             clock=self._clock(study) if self.measure else None,
         )
+
+    def joining(self, study: optuna.Study, judge: Judge, *, seed: int) -> Search:
+        """A search in a study that another worker has begun, at the paces which that one has measured."""
+        known = study.user_attrs
+        solver = paced(self.solver, known[PACE]) if PACE in known else self.solver
+        if PASS_PACE in known:
+            solver = pass_paced(self.solver, known[PASS_PACE], otherwise=solver)
+        return self.searching(study, judge, seed=seed, solver=solver)
 
     def _clock(self, study: optuna.Study) -> Clock:
         def clock(solver: Solver, steps: Callable[[], Sequence[Step]]) -> Solver:
@@ -146,7 +154,7 @@ class Job:
         return clock
 
     def _pass_pace(self, usual: Mapping[str, float], steps: Sequence[Step]) -> dict[str, float]:
-        start = slowdown(self.solver, usual)
+        start = slowdown(self.solver, usual) or 1.0
         return pass_pace(self.solver, steps, self.model, self._timing_inputs(), start=start)
 
     @cached_property

@@ -44,10 +44,10 @@ def pass_paced(solver: Solver, factors: Mapping[str, float], *, otherwise: Solve
     return _able(solver.at_pace(factors), otherwise)
 
 
-def slowdown(solver: Solver, factors: Mapping[str, float]) -> float:
-    """The factors of `pace` as one of time, the geometric mean over budgets."""
+def slowdown(solver: Solver, factors: Mapping[str, float]) -> float | None:
+    """Measured over predicted figures by budget as one factor of time, the geometric mean; None without any."""
     found = [(budget, factors[str(budget)]) for budget in solver.budgets if str(budget) in factors]
-    return geometric_mean([1 / f if b.at_least else f for b, f in found]) if found else 1.0
+    return geometric_mean([1 / f if b.at_least else f for b, f in found]) if found else None
 
 
 def yardsticks(solver: Solver) -> list[Solution]:

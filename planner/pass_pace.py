@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from .pace import slowdown
 from .search.decision import Decision, Step
 from .search.solver import COMMON, TIMES, Solution, Solver, pace_key
 from .verify import Finalist, correction, timed
@@ -71,13 +70,13 @@ def fitted(solver: Solver, finalists: Sequence[Finalist]) -> dict[str, float]:
 
     Least squares in logarithms, ridged: what no measurement tells apart counts for the common factor.
     """
-    rows = [(item.solution, factor) for item in finalists if (factor := _slower(solver, item)) is not None]
+    rows = [(item.solution, slower) for item in finalists if (slower := _slower(solver, item)) is not None]
     if not rows:
         return {}
     keys = sorted({pace_key(step) for solution, _ in rows for step in solution.decision.steps})
     design = np.array([[1.0, *(_count(solution, key) for key in keys)] for solution, _ in rows])
     ridge = _RIDGE * np.diag([0.0, *(1.0 for _ in keys)])
-    found = np.linalg.solve(design.T @ design + ridge, design.T @ np.log([factor for _, factor in rows]))
+    found = np.linalg.solve(design.T @ design + ridge, design.T @ np.log([slower for _, slower in rows]))
     return {key: float(np.exp(value)) for key, value in zip((COMMON, *keys), found, strict=True)}
 
 
@@ -86,11 +85,8 @@ def _count(solution: Solution, key: str) -> float:
 
 
 def _slower(solver: Solver, item: Finalist) -> float | None:
-    """Measured over predicted time of a plan, the geometric mean over all budgets on times."""
-    limited = [budget for budget in solver.budgets if budget.figure in TIMES]
-    found = [(budget, factor) for budget in limited if (factor := correction(solver, item, budget)) is not None]
-    logs = [-math.log(factor) if budget.at_least else math.log(factor) for budget, factor in found]
-    return math.exp(fmean(logs)) if logs else None
+    found = {str(budget): correction(solver, item, budget) for budget in solver.budgets}
+    return slowdown(solver, {budget: factor for budget, factor in found.items() if factor is not None})
 
 
 def _pairs(solver: Solver, pairs: Iterable[tuple[Step, Step]]) -> Iterator[Decision]:

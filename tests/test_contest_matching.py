@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from benchmark_packages import load_script
+from stand_in_clock import StandInClock
 
 import foveate
 from foveate.common.timing import Interval
@@ -35,22 +35,17 @@ def solver() -> Solver:
     return Solver(space, CostModel(load_profile("generic-cpu")), [Budget("ttft", 0.6, relative=True)])
 
 
-def clock(solver: Solver, noise: np.random.Generator) -> Any:
-    """Measures what the cost model predicts, times the error of the first pass and the noise of each run."""
+def clock(solver: Solver, noise: np.random.Generator) -> StandInClock:
+    """Plans are as slow as `ERRORS` says of their first pass, and every run has noise."""
 
-    def compare(_: Any, __: Any, plans: dict[str, Plan | None], *, rounds: int) -> dict[str, Any]:
-        found = {}
-        for name, plan in plans.items():
-            placements = plan.placements if plan else ()
-            true = solver.predict(placements).ttft_ms * (ERRORS[placements[0].method] if placements else 1.0)
-            found[name] = SimpleNamespace(ttft_samples=true * np.exp(noise.normal(0.0, 0.03, rounds)))
-        return found
+    def slower(plan: Plan | None) -> float:
+        return ERRORS[plan.placements[0].method] if plan and plan.placements else 1.0
 
-    return compare
+    return StandInClock(solver, slower, noise=lambda rounds: np.exp(noise.normal(0.0, 0.03, rounds)))
 
 
 def test_every_rival_takes_as_long_as_the_plan(matching: Any, solver: Solver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "compare", clock(solver, np.random.default_rng(0)))
+    monkeypatch.setattr(matching, "compare", clock(solver, np.random.default_rng(0)).compare)
     plan = Plan.of(*solver.solve(Decision.of(Step("divprune", ("projector.output",)))).placements)
     rivals = {
         "best single": Decision.of(Step("fastv", ("decoder.layers.2",))),
@@ -69,7 +64,7 @@ def test_every_rival_takes_as_long_as_the_plan(matching: Any, solver: Solver, mo
 def test_a_decision_that_cannot_come_so_far_down_is_left_out(
     matching: Any, solver: Solver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching, "compare", clock(solver, np.random.default_rng(1)))
+    monkeypatch.setattr(matching, "compare", clock(solver, np.random.default_rng(1)).compare)
     early = Solver(solver.space, solver.cost, [Budget("ttft", 0.3, relative=True)])
     plan = Plan.of(*early.solve(Decision.of(Step("divprune", ("projector.output",)))).placements)
     late = {"best single": Decision.of(Step("fastv", ("decoder.layers.24",)))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -56,11 +57,17 @@ def forbidden(
 
 
 def discount(placements: Sequence[Placement], passes: Mapping[str, type[Pass]], workload: Workload) -> float:
-    """The product of the factors of all discounted pairs; 1 where nothing is discounted."""
-    product = 1.0
-    for _, rule in _decisions(placements, passes, Setting(workload)):
-        product *= rule.factor or 1.0
-    return product
+    """The product of the factors of all discounted pairs; 1 where nothing is discounted.
+
+    Stages of a schedule, and one pass on several modalities, are one method: with another one they count once, by the
+    least factor.
+    """
+    factors: dict[tuple[object, ...], float] = {}
+    for first, second in _pairs(_along_the_flow(placements, passes, workload)):
+        pair = (first.method, first.site_kind, second.method, second.site_kind)
+        factor = relation(first, second, workload).factor or 1.0
+        factors[pair] = min(factor, factors.get(pair, 1.0))
+    return math.prod(factors.values())
 
 
 def relation(first: Traits, second: Traits, workload: Workload) -> RuleRecord:
@@ -80,15 +87,26 @@ def matches(rule: RuleRecord, first: Traits, second: Traits, setting: Setting) -
 def _decisions(
     placements: Sequence[Placement], passes: Mapping[str, type[Pass]], setting: Setting
 ) -> Iterator[tuple[tuple[str, str], RuleRecord]]:
-    ordered = sorted(placements, key=lambda p: (Site.parse(p.site).depth, p.site, p.method))
-    traits = [(placement, traits_of(placement, _known(placement, passes), setting.workload)) for placement in ordered]
+    traits = _along_the_flow(placements, passes, setting.workload)
     for _, item in traits:
         for rule in rules():
             if rule.single and rule.concerns(setting) and rule.first.holds(item):
                 yield (item.label, _cause(rule, setting)), rule
+    for first, second in _pairs(traits):
+        yield (first.label, second.label), relation(first, second, setting.workload)
+
+
+def _along_the_flow(
+    placements: Sequence[Placement], passes: Mapping[str, type[Pass]], workload: Workload
+) -> list[tuple[Placement, Traits]]:
+    ordered = sorted(placements, key=lambda p: (Site.parse(p.site).depth, p.site, p.method))
+    return [(placement, traits_of(placement, _known(placement, passes), workload)) for placement in ordered]
+
+
+def _pairs(traits: Sequence[tuple[Placement, Traits]]) -> Iterator[tuple[Traits, Traits]]:
     for (one, first), (other, second) in combinations(traits, 2):
         if one.group is None or one.group != other.group:  # stages of one schedule are one method
-            yield (first.label, second.label), relation(first, second, setting.workload)
+            yield first, second
 
 
 def _cause(rule: RuleRecord, setting: Setting) -> str:

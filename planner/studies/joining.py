@@ -82,7 +82,7 @@ def join_job(job: Job, place: str) -> int:
     kept = join_study(place, question=job.question())
     judge = job.judge_of(job.asked)
     total = _trials(kept, place)
-    search = job.searching(kept, judge, seed=sub_seed(job.seed, "worker", worker_name()))
+    search = job.joining(kept, judge, seed=sub_seed(job.seed, "worker", worker_name()))
     search.run(total, warm=False)  # the first worker alone queues what is tried first
     return search.ended
 

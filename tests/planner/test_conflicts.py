@@ -198,6 +198,12 @@ def test_the_same_redundancy_twice_is_discounted() -> None:
     assert discount((Placement("divprune", PROJECTOR, 0.5), Placement("fastv", LAYER, 0.5)), PASSES, ONE_TURN) == 1
 
 
+def test_a_schedule_is_discounted_once() -> None:
+    first, stage = Placement("fastervlm", PROJECTOR, 0.5), Placement("fastv", LAYER, 0.5, group="a")
+    schedule = (first, stage, replace(stage, site="decoder.layers.9"))
+    assert discount(schedule, PASSES, ONE_TURN) == discount((first, stage), PASSES, ONE_TURN) < 1
+
+
 def test_encoder_signals_act_before_the_decoder() -> None:
     assert only(Placement("fastervlm", PROJECTOR, 0.5), Placement("divprune", LAYER, 0.5)) == "ordered"
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
 import pytest
+from stand_in_clock import StandInClock
 
 import foveate
 from foveate.cost_models import CostModel, load_profile
 from foveate.ir.budget import Budget
-from foveate.ir.plan import Plan
 from foveate.planner import verify
 from foveate.planner.pace import pace, paced, yardsticks
 from foveate.planner.search.solver import Solver
@@ -29,20 +25,8 @@ def solver_of(*budgets: Budget) -> Solver:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every plan takes `SLOWER` times what is predicted, the uncompressed model what is predicted."""
-    known = solver_of()
-
-    def compare(_: Any, __: Any, plans: dict[str, Plan | None], *, rounds: int, new_tokens: int) -> dict[str, Any]:
-        found = {}
-        for name, plan in plans.items():
-            predicted = known.predict(plan.placements if plan else ())
-            factor = SLOWER if plan else 1.0
-            samples = np.full(rounds, factor * predicted.ttft_ms)
-            found[name] = SimpleNamespace(
-                ttft_ms=samples[0], ttft_samples=samples, tpot_ms=factor * predicted.tpot_ms, peak_bytes=0
-            )
-        return found
-
-    monkeypatch.setattr(verify, "compare", compare)
+    timed = StandInClock(solver_of(), lambda plan: SLOWER if plan else 1.0)
+    monkeypatch.setattr(verify, "compare", timed.compare)
 
 
 def test_one_pass_at_each_kind_of_site_is_the_yardstick() -> None:

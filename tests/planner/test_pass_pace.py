@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from stand_in_clock import StandInClock
 
 import foveate
 from foveate.cost_models import CostModel, load_profile
@@ -22,7 +22,7 @@ from foveate.planner.search.batch_solver import least_dropped
 from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.solver import COMMON, Solver
 from foveate.planner.search.space import Space
-from foveate.planner.studies.study import open_study
+from foveate.planner.studies.study import PACE, join_study
 
 EARLY, SLOW = Step("divprune", ("encoder.layers.1.mid",)), Step("random", ("encoder.layers.0.mid",))
 LATE = Step("fastv", ("decoder.layers.3",))
@@ -51,21 +51,9 @@ def truth(plan: Plan | None) -> float:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, graph: Graph) -> list[int]:
     """Plans take `truth` times what is predicted; how many were timed in each call."""
-    known, calls = solver_of(graph, "ttft<=50%"), list[int]()
-
-    def compare(_: Any, __: Any, plans: dict[str, Plan | None], *, rounds: int, new_tokens: int) -> dict[str, Any]:
-        calls.append(len(plans))
-        found = {}
-        for name, plan in plans.items():
-            predicted = known.predict(plan.placements if plan else ())
-            samples = np.full(rounds, truth(plan) * predicted.ttft_ms)
-            found[name] = SimpleNamespace(
-                ttft_ms=samples[0], ttft_samples=samples, tpot_ms=truth(plan) * predicted.tpot_ms, peak_bytes=0
-            )
-        return found
-
-    monkeypatch.setattr(verify, "compare", compare)
-    return calls
+    timed = StandInClock(solver_of(graph, "ttft<=50%"), truth)
+    monkeypatch.setattr(verify, "compare", timed.compare)
+    return timed.calls
 
 
 def test_what_is_timed_covers_every_pass_and_some_pairs(graph: Graph) -> None:
@@ -94,17 +82,23 @@ def test_combinations_that_were_not_timed_hold_by_the_clock(graph: Graph, clock:
     assert len(clock) == 2
 
 
-@pytest.mark.usefixtures("clock")
-def test_the_pace_of_a_usual_plan_is_not_counted_again(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = Budget.parse("ttft<=50%")
-    job = Job(None, solver_of(graph, str(limit)), (limit,), (), (), lambda _: None)  # type: ignore[arg-type, return-value]
+@pytest.fixture
+def job(graph: Graph, clock: list[int], known_judge: Any, monkeypatch: pytest.MonkeyPatch) -> Job:
     monkeypatch.setattr(Job, "_timing_inputs", lambda self: {})
-    study = open_study(None, question={})
-    moved = job._clock(study)(job._paced(study), lambda: STEPS)
-    for step in STEPS[:4]:
-        solution = moved.solve(Decision.of(step))
-        part = truth(Plan.of(*solution.placements)) * solution.prediction.ttft_ms / moved.baseline.ttft_ms
-        assert part == pytest.approx(0.48, rel=0.05)
+    limit = Budget.parse("ttft<=50%")
+    return Job(None, solver_of(graph, str(limit)), (limit,), (), (), lambda _: known_judge({}))
+
+
+def test_the_pace_of_a_usual_plan_is_not_counted_again(job: Job, tmp_path: Path) -> None:
+    place = str(tmp_path / "study.db")
+    first = job.search(trials=1, study=place)
+    joined = job.joining(join_study(place, question=job.question()), first.judge, seed=1)
+    assert PACE in first.study.user_attrs
+    for solver in (first.solver, joined.solver):
+        for step in STEPS[:4]:
+            solution = solver.solve(Decision.of(step))
+            part = truth(Plan.of(*solution.placements)) * solution.prediction.ttft_ms / solver.baseline.ttft_ms
+            assert part == pytest.approx(0.48, rel=0.05)
 
 
 @pytest.mark.usefixtures("clock")

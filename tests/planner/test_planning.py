@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stand_in_clock import StandInClock
 
 import foveate
 from foveate.common.errors import BadInput, BudgetNotMet
@@ -17,7 +17,8 @@ from foveate.ir.graph import Graph
 from foveate.ir.plan import Plan
 from foveate.planner import explain, planning, verify
 from foveate.planner.fidelity.samples import CalibrationSample
-from foveate.runtime import Figures
+from foveate.planner.search.solver import Solver
+from foveate.planner.search.space import Space
 
 BUDGET = "ttft<=75%"
 
@@ -127,49 +128,34 @@ def test_what_is_missing_is_said(unmeasured: Any, model: Any, graph: Graph) -> N
         unmeasured(budget=[])
 
 
-@dataclass
-class Clock:
-    """A stand-in for timing: as predicted, times how much slower the device really is under a plan."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, model: Any, token_cost: Any) -> Any:
+    """Has plans take so many times what is predicted."""
+    graph = foveate.trace(model, "image=1x56x56,text=8,new=5")
+    solver = Solver(Space.of(graph, ("fastv",)), token_cost(per_token=1.0, fixed=4.0), ())
 
-    cost: Any
-    graph: Graph
-    slower: float
-    calls: int = 0
+    def install(slower: float) -> StandInClock:
+        timed = StandInClock(solver, lambda plan: slower if plan and plan.placements else 1.0)
+        monkeypatch.setattr(verify, "compare", timed.compare)
+        return timed
 
-    def compare(self, model: Any, inputs: Any, plans: dict[str, Plan | None], **_: Any) -> dict[str, Figures]:
-        from foveate.runtime import resolve
-
-        self.calls += 1
-        found = {}
-        for name, plan in plans.items():
-            placements = () if plan is None else plan.placements
-            ttft = self.cost.predict(resolve(self.graph, placements)).ttft_ms * (self.slower if placements else 1.0)
-            found[name] = Figures(ttft, (ttft, ttft), __import__("numpy").full(5, ttft), None, 0, None, 5)
-        return found
+    return install
 
 
 @pytest.mark.parametrize("slower", [0.85, 1.0, 1.12])
-def test_counts_follow_the_clock(
-    by_tokens: None, unmeasured: Any, model: Any, token_cost: Any, monkeypatch: pytest.MonkeyPatch, slower: float
-) -> None:
-    graph = foveate.trace(model, "image=1x56x56,text=8,new=5")
-    clock = Clock(token_cost(per_token=1.0, fixed=4.0), graph, slower)
-    monkeypatch.setattr(verify, "compare", clock.compare)
+def test_counts_follow_the_clock(by_tokens: None, unmeasured: Any, clock: Any, slower: float) -> None:
+    timed = clock(slower)
     plan = unmeasured(measure=True)
-    one_token = 3.0 * slower / clock.cost.predict(graph).ttft_ms
+    one_token = 3.0 * slower / timed.solver.baseline.ttft_ms
     assert plan.measured is not None
     assert 0.75 - verify.SLACK - one_token <= plan.measured.ratio <= 0.75
-    assert clock.calls <= 6  # the pace, that of the passes, and the finalists: twice each at most
+    assert len(timed.calls) <= 6  # the pace, that of the passes, and the finalists: twice each at most
     assert plan.search.pace == {"ttft<=75%": pytest.approx(slower, rel=1e-3)}
     assert not unmeasured().search.pace
 
 
-def test_a_budget_that_only_predictions_hold_is_not_met(
-    by_tokens: None, unmeasured: Any, model: Any, token_cost: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph = foveate.trace(model, "image=1x56x56,text=8,new=5")
-    clock = Clock(token_cost(per_token=1.0, fixed=4.0), graph, 3.0)
-    monkeypatch.setattr(verify, "compare", clock.compare)
+def test_a_budget_that_only_predictions_hold_is_not_met(by_tokens: None, unmeasured: Any, clock: Any) -> None:
+    clock(3.0)
     with pytest.raises(BudgetNotMet, match="holds by prediction but not when measured"):
         unmeasured(measure=True)
     assert unmeasured(measure=True, nearest=True).measured.ratio > 0.75

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from stand_in_clock import StandInClock
 
 from foveate.ir.budget import Budget
 from foveate.ir.graph import Graph
@@ -56,18 +57,9 @@ def clock(monkeypatch: pytest.MonkeyPatch, graph: Graph, token_cost: Any) -> Cal
     """Timing stands for the cost model's own figures, times a factor for what it gets wrong."""
 
     def install(*, slower: float = 1.0, heavier: float = 1.0) -> None:
-        def compare(model: Any, inputs: Any, plans: Any, **_: Any) -> dict[str, Figures]:
-            found = {}
-            for name, plan in plans.items():
-                placements = () if plan is None else plan.placements
-                guess = token_cost().predict(Solver(Space.of(graph, ["fastv"]), token_cost(), ()).resolved(placements))
-                times = (
-                    (guess.ttft_ms * slower, guess.tpot_ms * slower) if placements else (guess.ttft_ms, guess.tpot_ms)
-                )
-                found[name] = figures(times[0], tpot=times[1], peak=round(guess.memory_bytes * heavier))
-            return found
-
-        monkeypatch.setattr(verify, "compare", compare)
+        solver = Solver(Space.of(graph, ["fastv"]), token_cost(), ())
+        timed = StandInClock(solver, lambda plan: slower if plan and plan.placements else 1.0, heavier=heavier)
+        monkeypatch.setattr(verify, "compare", timed.compare)
 
     return install
 
