@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 
 from _marks import Exam, Marks, marks
 
@@ -11,8 +12,7 @@ from foveate.common.timing import Interval
 from foveate.ir.plan import Plan
 from foveate.planner.fidelity.judge import Judge
 from foveate.planner.racing import Race
-from foveate.planner.search.decision import Decision
-from foveate.planner.search.growth import naive
+from foveate.planner.search.decision import Decision, Step
 from foveate.planner.search.search import Search
 from foveate.planner.search.solver import Solver
 from foveate.planner.verify import finalists
@@ -59,7 +59,7 @@ def entrants(search: Search) -> dict[str, Decision]:
     """The rivals of a plan, all chosen by what was measured on calibration samples.
 
     Each single pass that is a finalist, of which `with_best_single` leaves one; each baseline where it is best; and the
-    two best passes that go together, taken naively: each at its own best place, with an equal share of the dropping.
+    two best passes, taken naively.
     """
     singles = [item.solution.decision for item in search.ranked() if item.solution.decision.is_single]
     able = [step for step in search.screen.ranked() if search.solver.solve(Decision.of(step)).feasible]
@@ -70,8 +70,21 @@ def entrants(search: Search) -> dict[str, Decision]:
         measured += [Decision.of(step) for step in able if step.method == name]
         if measured:
             found[name] = reaching(search.solver, measured)
-    pair = next(naive(search.solver, singles or [Decision.of(step) for step in able]), None)
+    pair = two_best(search.solver, [*singles, *map(Decision.of, able)])
     return found if pair is None else {**found, "two best": pair}
+
+
+def two_best(solver: Solver, ranked: Sequence[Decision]) -> Decision | None:
+    """The two best passes that go together, each dropping as much, at the best of their places where both can act.
+
+    Args:
+        ranked: single passes, the best first.
+    """
+    places: dict[str, list[Step]] = {}
+    for decision in dict.fromkeys(ranked):
+        places.setdefault(decision.methods[0], []).append(decision.steps[0])
+    pairs = (Decision.of(*pair) for both in combinations(places.values(), 2) for pair in product(*both))
+    return next((able for pair in pairs if (able := solver.able(pair)) is not None), None)
 
 
 def reaching(solver: Solver, decisions: Sequence[Decision]) -> Decision:

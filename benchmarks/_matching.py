@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from foveate.ir.plan import Plan
 from foveate.planner.search.decision import Decision
 from foveate.planner.search.solver import Solution, Solver
 from foveate.runtime import compare, ratio
+
+Whole = tuple[int, ...]
 
 SAME_LATENCY = 0.03
 _LEAST_TURNS, _MOST_TURNS = 3, 6
@@ -31,19 +33,41 @@ def matched(
     which nobody is too far apart. A decision that cannot come that far down is left out.
     """
     pace = solver.predict(plan.placements).ttft_ms
-    errors: dict[str, list[float]] = {name: [] for name in decisions}
+    errors = {name: Errors() for name in decisions}
     rivals: list[Rival] = []
     for turn in range(_MOST_TURNS):
-        limits = {name: pace * float(np.exp(-np.mean(found or [0.0]))) for name, found in errors.items()}
-        solved = {name: _nearest(solver, decision, limits[name]) for name, decision in decisions.items()}
+        solved = {name: _nearest(solver, decision, pace, errors[name]) for name, decision in decisions.items()}
         able = {name: solution for name, solution in solved.items() if solution is not None}
         rivals = _timed(plan, able, model, inputs, rounds=rounds if turn + 1 < _LEAST_TURNS else 2 * rounds)
         for rival in rivals[1:]:
             predicted = able[rival.name].prediction.ttft_ms / pace
-            errors[rival.name].append(float(np.log(rival.beside / predicted)))
+            errors[rival.name].add(_whole(solver, able[rival.name]), float(np.log(rival.beside / predicted)))
         if turn + 1 >= _LEAST_TURNS and apart(rivals) <= SAME_LATENCY:
             break
     return rivals
+
+
+@dataclass
+class Errors:
+    """Logarithms of measured over predicted time beside the plan's, by how many tokens leave as whole frames.
+
+    The cost model errs otherwise where a frame more is left, so each number of frames has its own error.
+    """
+
+    found: dict[Whole, list[float]] = field(default_factory=dict)
+
+    def add(self, whole: Whole, error: float) -> None:
+        """One more measurement."""
+        self.found.setdefault(whole, []).append(error)
+
+    def of(self, whole: Whole) -> float:
+        """Their mean; that of all where none was measured with so many."""
+        every = [error for errors in self.found.values() for error in errors]
+        return float(np.mean(self.found.get(whole) or every or [0.0]))
+
+    def distinct(self) -> set[float]:
+        """The errors that solutions may have."""
+        return {self.of(whole) for whole in (*self.found, ())}
 
 
 def apart(rivals: Sequence[Rival]) -> float:
@@ -55,17 +79,29 @@ def apart(rivals: Sequence[Rival]) -> float:
     return max((abs(rival.beside - 1) for rival in free), default=0.0)
 
 
-def _nearest(solver: Solver, decision: Decision, limit: float) -> Solution | None:
-    """`decision` with the counts whose predicted TTFT in ms is nearest to `limit`, None where it cannot get below.
+def _nearest(solver: Solver, decision: Decision, pace: float, errors: Errors) -> Solution | None:
+    """`decision` with the counts whose TTFT is expected nearest to `pace` in ms, None where it cannot get below.
 
     Frames leave as a whole, so that a combination's time is in steps; where it is, its shares are moved a little too.
     """
-    near = solver.within([Budget("ttft", limit)], margin=0.0)
-    able = near.repaired(decision) or decision
-    found = _around(near, able)
-    if found and min(_distance(solution, limit) for solution in found) > _CLOSE:
-        found += [solution for moved in _moved(able) for solution in _around(near, moved)]
-    return min(found, key=lambda solution: _distance(solution, limit), default=None)
+
+    def distance(solution: Solution) -> float:
+        return abs(float(np.log(solution.prediction.ttft_ms / pace)) + errors.of(_whole(solver, solution)))
+
+    found: list[Solution] = []
+    for error in sorted(errors.distinct()):
+        near = solver.within([Budget("ttft", pace * float(np.exp(-error)))], margin=0.0)
+        able = near.repaired(decision) or decision
+        found += _around(near, able)
+        if min(map(distance, found), default=0.0) > _CLOSE:
+            found += [solution for moved in _moved(able) for solution in _around(near, moved)]
+    return min(found, key=distance, default=None)
+
+
+def _whole(solver: Solver, solution: Solution) -> Whole:
+    """What is left by the passes that act before the encoder, where frames leave as a whole."""
+    placed = solver.resolved(solution.placements).placed
+    return tuple(item.tokens_out for item in placed if item.placement.site.endswith(".input"))
 
 
 def _around(near: Solver, decision: Decision) -> list[Solution]:
@@ -81,10 +117,6 @@ def _moved(decision: Decision) -> list[Decision]:
     first, *later = decision.shares
     made = [(first + by, *(share * (1 - first - by) / (1 - first) for share in later)) for by in _MOVED if first < 1]
     return [replace(decision, shares=shares) for shares in made if min(shares) > 0]
-
-
-def _distance(solution: Solution, limit: float) -> float:
-    return abs(solution.prediction.ttft_ms / limit - 1)
 
 
 def _timed(

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..common.errors import BadInput
+from ..common.errors import BadInput, BudgetNotMet
 from .calibrate import require_folder
 from .models import EMBEDDED, TESTBED, Loaded, config_source, default_workload, load_model
 from .options import MODEL_HELP, BudgetOption, WorkloadOption
 from .output import say
 from .own_methods import own_methods
-from .plan_report import report_plan
+from .plan_report import missed_sentence, report_plan
 from .progress import progress
 
 if TYPE_CHECKING:
     from ..ir.budget import Budget
     from ..ir.plan import Plan
+    from ..ir.workload import Workload
     from ..planner.fidelity.samples import CalibrationSample
 
 EXAMPLE = (
@@ -52,8 +53,8 @@ def plan(
         typer.Option(
             "--calibration",
             metavar="FILE|testbed",
-            help="JSON lines with image or audio, prompt and answer; the testbed has its own. Without any, fidelity is "
-            "a prior.",
+            help="JSON lines with image, video or audio, prompt and answer; the testbed has its own. Without any, "
+            "fidelity is a prior.",
             show_default=False,
         ),
     ] = None,
@@ -75,6 +76,14 @@ def plan(
     join: Annotated[
         bool, typer.Option("--join", help="Be one more worker of that study.", rich_help_panel=_PANEL)
     ] = False,
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Time finalists on this machine; without, times are predicted, as for a device that is elsewhere.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = True,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -95,21 +104,25 @@ def plan(
             rich_help_panel=_PANEL,
         ),
     ] = None,
-    nearest: Annotated[bool, typer.Option("--nearest", help="Write the nearest plan where none meets it.")] = False,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="Write the nearest plan where none meets it; still exits 1.")
+    ] = False,
 ) -> None:
     """Find the plan that keeps the most fidelity within a budget.
 
     With weights and calibration data, candidates are measured on the live model and the finalists timed side by side.
     Without them, times are predicted and fidelity is a prior from published results. Exits 1 where nothing meets the
-    budget; nothing is written then without --nearest.
+    budget; nothing is written then without --nearest. --trials and --sampler are for measured searches.
     """
     from ..planner.budgets import parse_budgets
+    from ..planner.studies.study import require_sampler
 
+    require_sampler(sampler)
     wanted = Request(
         budgets=parse_budgets(budget),
         workload=workload,
         options={"device": device, "seed": seed, "nearest": nearest},
-        searching={"trials": trials, "sampler": sampler, "study": study, "metric": metric},
+        searching={"trials": trials, "sampler": sampler, "study": study, "measure": measure, "metric": metric},
     )
     source = calibration or (model if model in EMBEDDED else None)
     with own_methods(methods):
@@ -122,6 +135,9 @@ def plan(
         found = _without_weights(model, wanted) if source is None else _measured(model, source, wanted)
     found.save(output)
     report_plan(found, output)
+    missed = missed_sentence(found, output)
+    if missed is not None:
+        raise BudgetNotMet(missed)
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,7 @@ def _measured(model: str, source: str, wanted: Request) -> Plan:
 
     request = default_workload(model, wanted.workload)
     loaded = load_model(model)
-    samples, held_out = calibration_samples(source, loaded)
+    samples, held_out = calibration_samples(source, loaded, frames=_frames(request))
     with progress() as report:
         found = search(
             loaded.model,
@@ -185,7 +201,7 @@ def _join(model: str, source: str | None, wanted: Request) -> None:
         raise BadInput(f"a worker that joins needs what the first one was given; add {what}")
     request = default_workload(model, wanted.workload)
     loaded = load_model(model)
-    samples, held_out = calibration_samples(source, loaded)
+    samples, held_out = calibration_samples(source, loaded, frames=_frames(request))
     with progress() as report:
         ended = join(
             loaded.model,
@@ -205,9 +221,12 @@ def _join(model: str, source: str | None, wanted: Request) -> None:
 
 
 def calibration_samples(
-    source: str, loaded: Loaded, *, count: int = _CALIBRATION_QUESTIONS
+    source: str, loaded: Loaded, *, count: int = _CALIBRATION_QUESTIONS, frames: int | None = None
 ) -> tuple[list[CalibrationSample], list[CalibrationSample] | None]:
     """Samples to search with and samples to decide on; None leaves it to the planner to hold some of a file out.
+
+    Args:
+        count: questions of a testbed to search with. frames: read of a clip whose line does not say how many.
 
     Raises:
         BadInput: no such file, or a malformed line, which is named.
@@ -215,12 +234,17 @@ def calibration_samples(
     from ..planner.fidelity.samples import from_testbed, read_jsonl
 
     if source not in EMBEDDED:
-        return read_jsonl(source, loaded.processor), None
+        return read_jsonl(source, loaded.processor, **({} if frames is None else {"frames": frames})), None
     from ..testbed import samples, video
 
     drawn = samples if source == TESTBED else video.samples
     found = from_testbed(drawn("calibration", count + count // 2), loaded.processor)
     return found[:count], found[count:]
+
+
+def _frames(request: Workload) -> int | None:
+    """How many frames the clips of a request have, None where it has none."""
+    return request.videos[0].frames if request.videos else None
 
 
 def _answer_text(loaded: Loaded) -> Callable[[Any], str]:

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from .output import percent, program, say
 from .validate import summary
+from .verdicts import quantity
 
 if TYPE_CHECKING:
     from ..ir.plan import Plan
     from ..ir.plan_schema import FidelityRecord
+    from ..planner.shortfall import Shortfall
 
 
 def fidelity_sentence(found: FidelityRecord) -> str:
@@ -36,3 +38,19 @@ def report_plan(found: Plan, output: Path) -> None:
     if found.fidelity is not None:
         say(fidelity_sentence(found.fidelity))
     say(f"Try next: {program()} explain {output}")
+
+
+def missed_sentence(found: Plan, output: Path) -> str | None:
+    """What the plan misses of its budget and by how much, None where it holds."""
+    from ..planner.shortfall import shortfalls
+
+    missed = [_missed(item) for item in shortfalls(found)]
+    if not missed:
+        return None
+    return f"the budget is missed: {'; '.join(missed)}; {output} holds the nearest plan, so loosen what it misses."
+
+
+def _missed(item: Shortfall) -> str:
+    value = percent(item.value) if item.budget.relative else quantity(str(item.budget), item.value)
+    far = percent(item.excess) if item.excess >= 1e-3 else f"{100 * item.excess:.2g} %"
+    return f"{item.budget} by {far} ({item.kind} {value})"

@@ -23,11 +23,26 @@ _USUAL_RATE = 16_000
 
 @dataclass(frozen=True)
 class Clip:
-    """Frames of a clip: `frames` (T, H, W, 3) uint8, `seconds` (T,) when each is shown, `duration` in seconds."""
+    """Some frames of a clip.
+
+    Attributes:
+        frames: (T, H, W, 3) uint8. seconds: (T,) when each is shown. duration: of the whole clip, in seconds.
+        numbers: (T,) their places among all frames of the clip, from 0. total: how many it has.
+    """
 
     frames: NDArray[np.uint8]
     seconds: NDArray[np.float64]
     duration: float
+    numbers: NDArray[np.int64]
+    total: int
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second of the whole clip; None where the file does not tell."""
+        lasts = float(self.seconds[-1] - self.seconds[0])
+        if lasts > 0:
+            return float(self.numbers[-1] - self.numbers[0]) / lasts
+        return self.total / self.duration if self.duration > 0 else None
 
 
 @dataclass(frozen=True)
@@ -91,13 +106,15 @@ def read_clip(path: Path, *, frames: int = 16) -> Clip:
         raise BadInput(f"{frames} frames cannot be read from a clip; ask for one or more.")
     with _readable(path, "clip", "an MP4 or WebM file", av.error.FFmpegError, IndexError):
         total = sum(1 for _ in _decoded(av, path))
-        chosen = set(spread(total, frames).tolist())
+        numbers = spread(total, frames)
+        chosen = set(numbers.tolist())
         kept = [frame for number, frame in enumerate(_decoded(av, path)) if number in chosen]
         duration = _duration(av, path)
     if not kept:
         raise BadInput(f"{path} holds no frame; give a clip with pictures in it.")
     seconds = np.array([frame.time or 0.0 for frame in kept])
-    return Clip(np.stack([frame.to_ndarray(format="rgb24") for frame in kept]), seconds, max(duration, seconds[-1]))
+    pixels = np.stack([frame.to_ndarray(format="rgb24") for frame in kept])
+    return Clip(pixels, seconds, max(duration, float(seconds[-1])), numbers, total)
 
 
 def read_sound(path: Path, *, rate: int = _USUAL_RATE) -> Sound:

@@ -5,7 +5,8 @@
     python docs/generate.py --record plan bench    # of the slow ones only these
 
 The commands run one after the other in a folder of their own, so a later one can use what an earlier one wrote.
-Progress goes to standard error and is left out; long outputs are cut, and the cut is marked.
+Progress goes to standard error and is left out; long outputs are cut, and the cut is marked. The last section of the
+page is written by hand and kept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from foveate.common.files import read_text, write_whole
 
 DOCS = Path(__file__).resolve().parent
 PAGE, RECORDED, README = DOCS / "commands.md", DOCS / "recorded", DOCS.parent / "README.md"
+LONG_SEARCHES = "\n## Long searches: keep, resume, share\n"
 LONGEST, WIDTH = 48, 116
 """Lines of an output that the page shows, and columns of the README's demo."""
 
@@ -66,7 +68,8 @@ EXAMPLES = (
     ),
     Example(
         'foveate plan testbed --budget "ttft<=60%" --device my-machine.yaml --trials 20 -o testbed.plan.yaml',
-        "With weights: fidelity and times are measured on the live model.",
+        "With weights: fidelity and times are measured on the live model. A search can be\n"
+        "[kept, resumed and shared](#long-searches-keep-resume-share).",
         minutes=True,
     ),
     Example(
@@ -115,7 +118,7 @@ def main() -> int:
         sections = [section(number, example, Path(folder), record) for number, example in enumerate(EXAMPLES)]
         if "demo" in record:
             shutil.copy(Path(folder) / "foveate-demo" / "kept.png", DOCS / "kept.png")
-    write_whole(PAGE, page(sections))
+    write_whole(PAGE, page(sections) + by_hand(read_text(PAGE)))
     write_whole(README, with_demo(read_text(README), read_text(RECORDED / "00-demo.txt")))
     return 0
 
@@ -181,6 +184,11 @@ def page(sections: Sequence[str]) -> str:
             text += f"\n## foveate {example.command}\n"
         text += f"\n{body}"
     return text
+
+
+def by_hand(text: str) -> str:
+    """What stands on the page after the commands, which is written by hand and kept."""
+    return text[text.index(LONG_SEARCHES) :]
 
 
 def with_demo(text: str, output: str) -> str:

@@ -111,10 +111,14 @@ class PredictedRecord(Record):
     stages: list[StageRecord] = Field(default_factory=list)
     baseline_ttft_ms: float | None = None
     baseline_tpot_ms: float | None = None
+    baseline_memory_bytes: int | None = None
 
 
 class MeasuredRecord(Record):
-    """Figures of the live model: median TTFT, its ratio to the uncompressed model, interval of the ratio."""
+    """Figures of the live model: median TTFT, its ratio to the uncompressed model, interval of the ratio.
+
+    `tpot_ms` where a budget needed it; `peak_bytes` is that of one prefill.
+    """
 
     ttft_ms: float
     ratio: float
@@ -122,6 +126,10 @@ class MeasuredRecord(Record):
     n: int
     machine: str
     baseline_ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    baseline_tpot_ms: float | None = None
+    peak_bytes: int | None = None
+    baseline_peak_bytes: int | None = None
 
 
 class FidelityRecord(Record):
@@ -167,9 +175,11 @@ class RunnerUpRecord(Record):
 class SearchRecord(Record):
     """How the plan was found, and the best of what was not chosen.
 
-    `considered`: combinations at every count that the cost model was asked about. `front`: of all measured plans those
-    that no other one beats in both predicted TTFT and value. `pace`: measured over predicted figure by budget, by which
-    the search moved its limits, so that what is predicted for `front` and `runners_up` may lie past the budget.
+    `sampler`: of the study, empty where nothing was measured and none ran. `considered`: combinations at every
+    count that the cost model was asked about. `front`: of all plans tried those that no other one beats in both
+    predicted TTFT and value. `pace`: measured over predicted figure by budget, by which the search moved its limits, so
+    that what is predicted for `front` and `runners_up` may lie past the budget. `left_out`: passes that the model does
+    not take, with the reason.
     """
 
     seed: int
@@ -181,6 +191,7 @@ class SearchRecord(Record):
     pace: dict[str, float] = Field(default_factory=dict)
     front: list[RunnerUpRecord] = Field(default_factory=list)
     runners_up: list[RunnerUpRecord] = Field(default_factory=list)
+    left_out: dict[str, str] = Field(default_factory=dict)
 
 
 class PlanRecord(Record):

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ..ir.budget import Budget
 from ..ir.plan import Plan
 from . import unmet
+from .choosing import Choice, best_choice
 from .fidelity.batches import batches
 from .fidelity.decoding import on_device, pad_token
-from .fidelity.fidelity import Fidelity, FloatArray, likely_ahead
+from .fidelity.fidelity import Fidelity, FloatArray
 from .fidelity.judge import Judge
 from .fidelity.samples import CalibrationSample
 from .pace import pace, paced, pass_paced, slowdown
 from .pass_pace import pass_pace
 from .racing import Race
 from .search.decision import NOTHING, Decision, Step
-from .search.inverse import drop_most
+from .search.inverse import drop_most, fastest_alone
 from .search.screening import Profile
 from .search.search import Progress, Search
 from .search.solver import Solution, Solver
 from .search.warm_start import Clock
-from .studies.study import PACE, PASS_PACE, TRIALS, open_study
-from .verify import SLACK, Finalist, finalists, predicted, settle
+from .studies.identity import samples_identity, weights_identity
+from .studies.study import AIM, PACE, PASS_PACE, TRIALS, open_study
+from .verify import SLACK, Finalist, finalists, measured_part, predicted, settle
 
 if TYPE_CHECKING:
     import optuna
@@ -39,19 +39,6 @@ _FINALISTS, _SAMPLES_EACH = (3, 12), 25
 
 _FLOOR_CORRECTIONS = 3
 """How often the inverse goal is sought again after held-out samples showed it missed."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A finalist and its value on held-out samples."""
-
-    finalist: Finalist
-    fidelity: Fidelity
-
-    @property
-    def solution(self) -> Solution:
-        """The finalist's counts."""
-        return self.finalist.solution
 
 
 @dataclass(frozen=True)
@@ -99,16 +86,49 @@ class Job:
         return None if closest.feasible else closest
 
     def search(self, *, trials: int, study: str | None) -> Search:
-        """The search, run to `trials` ended trials; at least one for each single pass that it starts with."""
+        """The search, run to `trials` ended trials; at least one for each single pass that it starts with.
+
+        With a floor it looks for the best value at the TTFT that the fastest single pass has there; where none that
+        saves time reaches the floor, nothing is tried.
+        """
         self._say("reference", 0, 1)
-        judge = self.judge_of(self.asked)
+        judge, _ = self.judge_of(self.asked), self.deciding  # a held-out sample is refused before any is timed
         self._say("reference", 1, 1)
         kept = open_study(study, question=self.question(), kind=self.sampler)
-        search = self.searching(kept, judge, seed=self.seed, solver=self._paced(kept))
-        total = max(trials, len(search.first))
+        aim = None if self.floor is None else self._aim(kept, judge, self.floor)
+        job = self._aimed(aim)
+        search = job.searching(kept, judge, seed=self.seed, solver=job._paced(kept))
+        hopeless = self.floor is not None and aim is None
+        total = 0 if hopeless else max(trials, len(search.first))
         kept.set_user_attr(TRIALS, total)
         search.run(total)
         return search
+
+    def _aim(self, study: optuna.Study, judge: Judge, floor: float) -> float | None:
+        """The TTFT, as a part of the uncompressed model's, at which the fastest single pass reaches `floor`; None where
+        none that saves time does. All workers of a study share one aim."""
+        if AIM not in study.user_attrs:
+            self._say("aim", 0, 1)
+            first = self.searching(study, judge, seed=self.seed, solver=self._paced(study))
+            found = fastest_alone(first.solver, first.screen, judge, floor)
+            part = None if found is None else self._part(found)
+            study.set_user_attr(AIM, part if part is not None and part < 1 else None)
+            self._say("aim", 1, 1)
+        aim: float | None = study.user_attrs[AIM]
+        return aim
+
+    def _part(self, solution: Solution) -> float:
+        """The TTFT of a solution as a part of the uncompressed model's, measured where that may be."""
+        if self.measure:
+            return measured_part(self.solver, solution, self.model, self._timing_inputs())
+        return solution.prediction.ttft_ms / self.solver.baseline.ttft_ms
+
+    def _aimed(self, aim: float | None) -> Job:
+        """This job, its TTFT limited to `aim` where there is one."""
+        if aim is None:
+            return self
+        limit = Budget("ttft", aim, relative=True)
+        return replace(self, solver=self.solver.within([*self.solver.budgets, limit]))
 
     def _paced(self, study: optuna.Study) -> Solver:
         """The solver of the search, its limits moved by what the clock says; all workers of a study share one pace."""
@@ -127,7 +147,6 @@ class Job:
             judge,
             study,
             seed=seed,
-            floor=self.floor,
             kind=self.sampler,
             sensitivity=self.sensitivity,
             progress=self.progress,
@@ -137,10 +156,11 @@ class Job:
     def joining(self, study: optuna.Study, judge: Judge, *, seed: int) -> Search:
         """A search in a study that another worker has begun, at the paces which that one has measured."""
         known = study.user_attrs
-        solver = paced(self.solver, known[PACE]) if PACE in known else self.solver
+        job = self._aimed(known.get(AIM))
+        solver = paced(job.solver, known.get(PACE, {}))
         if PASS_PACE in known:
-            solver = pass_paced(self.solver, known[PASS_PACE], otherwise=solver)
-        return self.searching(study, judge, seed=seed, solver=solver)
+            solver = pass_paced(job.solver, known[PASS_PACE], otherwise=solver)
+        return job.searching(study, judge, seed=seed, solver=solver)
 
     def _clock(self, study: optuna.Study) -> Clock:
         def clock(solver: Solver, steps: Callable[[], Sequence[Step]]) -> Solver:
@@ -172,10 +192,14 @@ class Job:
             return self._least_latency(search, self.deciding, self.floor)
         least, most = _FINALISTS
         best = min(most, max(least, len(self.decisive) // _SAMPLES_EACH))
-        chosen = finalists(search.ranked(), best=best, singles=min(4, best)) or [NOTHING]
+        chosen = finalists(search.ranked(), best=best, singles=min(4, best)) or [self._last_resort()]
         solutions = [self.solver.solve(decision) for decision in chosen]
         choices = self._judged(solutions, Race(self.deciding).run)
         return best_choice(choices, self._searched(search.judge, choices))
+
+    def _last_resort(self) -> Decision:
+        """What is left where no trial held the budgets."""
+        return NOTHING if self.solver.solve(NOTHING).feasible else unmet.nearest(self.solver).decision
 
     def _searched(self, judge: Judge, choices: Sequence[Choice]) -> dict[Decision, FloatArray]:
         """The value of each choice, its counts settled, on each of the search's samples."""
@@ -191,14 +215,14 @@ class Job:
 
         Compressing nothing is the last resort, which reaches every floor where the other budgets allow it.
         """
-        candidates = finalists(search.ranked(), best=_FINALISTS[0], singles=_FINALISTS[0]) or search.first
+        candidates = finalists(search.ranked(), best=_FINALISTS[0], singles=_FINALISTS[0])
         aim, seen = floor, list[Choice]()
         for _ in range(_FLOOR_CORRECTIONS):
             dropped = [drop_most(self.solver, candidate, search.judge, aim) for candidate in candidates]
             choices = self._judged([solution for solution in dropped if solution is not None], judge.judge)
             reaching = [choice for choice in choices if choice.fidelity.value >= floor]
             if reaching:
-                return min(reaching, key=lambda c: c.solution.prediction.ttft_ms)
+                return min(reaching, key=lambda choice: choice.ttft_ms)
             seen += choices
             aim += floor - max((c.fidelity.value for c in choices), default=floor)
         untouched = self.solver.solve(NOTHING)
@@ -229,6 +253,7 @@ class Job:
             self._say("held out", done, len(kept))
             value = value_of(Plan.of(*item.solution.placements))
             choices += [] if value is None else [Choice(item, value)]
+        self._say("held out", len(kept), len(kept))
         return choices
 
     def _timed(self, solutions: Sequence[Solution]) -> list[Finalist]:
@@ -236,7 +261,9 @@ class Job:
             return predicted(self.solver, solutions)
         self._say("measure", 0, 1)
         slack = SLACK if self.floor is None else math.inf  # a floor wants the least time, not all of the budget
-        return settle(self.solver, solutions, self.model, self._timing_inputs(), slack=slack)
+        found = settle(self.solver, solutions, self.model, self._timing_inputs(), slack=slack)
+        self._say("measure", 1, 1)
+        return found
 
     def _timing_inputs(self) -> dict[str, torch.Tensor]:
         """One batch of the workload's size, from held-out samples of one shape."""
@@ -254,7 +281,8 @@ class Job:
             "budget": [str(budget) for budget in self.budgets],
             "passes": list(space.methods),
             "sampler": self.sampler,
-            "samples": len(self.asked),
+            "samples": samples_identity(self.asked),
+            "weights": weights_identity(self.model),
             "judged_by": self.judged_by,
             "seed": self.seed,
             "baseline_ms": round(self.solver.baseline.ttft_ms, 6),
@@ -263,24 +291,3 @@ class Job:
     def _say(self, what: str, done: int, total: int) -> None:
         if self.progress:
             self.progress(what, done, total)
-
-
-def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, FloatArray] | None = None) -> Choice:
-    """The choice of highest score; several passes must be likely better than the best single one, or that one is taken.
-
-    Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member;
-    so a combination must lead by more than the standard error of its lead.
-
-    Args:
-        searched: by decision, its value on each of the search's samples, which count as well where all are known.
-    """
-    known = searched if searched and all(c.solution.decision in searched for c in choices) else {}
-    values = [np.append(c.fidelity.per_sample, known.get(c.solution.decision, ())) for c in choices]
-
-    def rank(number: int) -> tuple[float, float]:
-        return float(values[number].mean()), -choices[number].solution.prediction.ttft_ms
-
-    best = max(range(len(choices)), key=rank)
-    alone = [number for number, choice in enumerate(choices) if choice.solution.decision.is_single]
-    single = max(alone, key=rank, default=best)
-    return choices[best if likely_ahead(values[best] - values[single]) else single]

@@ -16,18 +16,21 @@ from ..ir.sources import load_config
 from ..ir.tracing import trace
 from ..ir.workload import Workload
 from .budgets import Budgets, parse_budgets
+from .choosing import Choice
 from .explaining.evidence import device_record, filled, front_records, machine_of, runners_up
+from .explaining.left_out import left_out
 from .fidelity.fidelity import NEW_TOKENS
 from .fidelity.judge import FidelityJudge, Judge, TaskJudge
+from .fidelity.media_check import require_media
 from .fidelity.samples import CalibrationSample, split, workload_of
-from .fidelity.task import Metric, metric_of
+from .fidelity.task import Metric, metric_of, require_answers
 from .figures import rounded
-from .job import Choice, Job
+from .job import Job
 from .search.search import Progress
 from .search.solver import Solver
 from .search.space import Space
 from .studies.storage import shown
-from .studies.study import PACE
+from .studies.study import PACE, require_sampler
 from .weightless import plan_without_weights
 
 if TYPE_CHECKING:
@@ -74,7 +77,7 @@ def plan(
         seed: the same seed gives the same search. Measured times decide the last counts, so the same plan to the
             letter comes with `measure=False`.
         study: path of an SQLite file (or an Optuna storage URL) in which the search is kept and can be taken up again.
-        sampler: of the study: `tpe`, `nsga2` or `random`.
+        sampler: of the study: `tpe`, `nsga2` or `random`; without weights none runs.
         passes: restricts the passes that are tried; the plain baselines always are.
         progress: called with (what, done, total).
         measure: time the finalists on this machine; without it the budget holds by prediction only.
@@ -83,11 +86,12 @@ def plan(
             `fidelity.task.METRICS` by name; `text` turns answer ids (T,) into text. Every sample then needs an answer.
 
     Raises:
-        BadInput: a live model without samples or samples without one, a pass or device that is not known, budgets that
-            are malformed or contradict each other.
+        BadInput: a live model without samples or samples without one, a pass, device or sampler that is not known,
+            budgets that are malformed or contradict each other.
         BudgetNotMet: nothing holds the budget; the sentence says which limit binds, the floor and the nearest plan.
     """
     budgets = parse_budgets(budget)
+    require_sampler(sampler)
     if not is_live(model):
         _refuse_samples(samples)
         return plan_without_weights(
@@ -114,7 +118,7 @@ def plan(
         text=text,
     )
     job = replace(job, seed=seed, progress=progress, measure=measure, nearest=nearest, sampler=sampler)
-    choice, record = _chosen(job, trials=trials, study=study)
+    choice, record = _chosen(job, trials=trials, study=study, passes=passes)
     return filled(
         job.solver,
         choice,
@@ -146,8 +150,12 @@ def job_of(
         BadInput: as `plan`.
     """
     graph = trace(model, _request(model, workload, [*asked, *decisive]))
-    solver = Solver(Space.of(graph, passes).taken_by(model), CostModel(profile, dtype=dtype_of(model)), budgets)
     judge_of = _judges(model, metric, text, new_tokens=max(1, graph.workload.new_tokens))
+    for kind, part in (("search sample", asked), ("held-out sample", decisive)):
+        require_media(model, graph.workload, part, kind=kind)
+        if metric is not None:
+            require_answers(part, kind=kind)
+    solver = Solver(Space.of(graph, passes).taken_by(model), CostModel(profile, dtype=dtype_of(model)), budgets)
     return Job(model, solver, budgets, asked, decisive, judge_of, judged_by=_judged_by(metric))
 
 
@@ -156,7 +164,9 @@ def dtype_of(model: Any) -> str:
     return str(model.dtype).removeprefix("torch.")
 
 
-def _chosen(job: Job, *, trials: int, study: str | None) -> tuple[Choice, SearchRecord | None]:
+def _chosen(
+    job: Job, *, trials: int, study: str | None, passes: Sequence[str] | None
+) -> tuple[Choice, SearchRecord | None]:
     """The choice and how it was found; where no plan can hold the budget, the nearest one without a search."""
     closest = job.unreachable()
     if closest is not None:
@@ -173,6 +183,7 @@ def _chosen(job: Job, *, trials: int, study: str | None) -> tuple[Choice, Search
         pace={budget: rounded(factor) for budget, factor in search.study.user_attrs.get(PACE, {}).items()},
         front=front_records(search.front(), job.solver.baseline.ttft_ms),
         runners_up=runners_up(((item.solution, item.value) for item in search.ranked()), choice.solution),
+        left_out=left_out(job.solver.space, passes, model=job.model),
     )
 
 
@@ -218,4 +229,4 @@ def _judges(
     if text is None:
         raise BadInput("a metric needs `text`, which turns answer ids into text; pass the tokenizer's decode")
     chosen = metric_of(metric)
-    return lambda samples: TaskJudge(model, samples, chosen, text, new_tokens)
+    return lambda samples: TaskJudge.of(model, samples, chosen, text, new_tokens=new_tokens)

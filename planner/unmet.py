@@ -2,17 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+
 from ..common.errors import BudgetNotMet
 from ..ir.budget import Budget
+from .search.decision import Decision, Step
 from .search.solver import Solution, Solver, figure
 
 _UNITS = {"ttft": "ms", "tpot": "ms", "latency": "ms", "memory": "GiB", "throughput": "/s"}
 
 
-def nearest(solver: Solver) -> Solution:
-    """The single pass that comes nearest to the budgets, at the fewest tokens dropped that gets there."""
-    most = [solver.solve(decision) for decision in solver.space.singles()]
-    return min(most, key=lambda solution: (solution.violation, solution.prediction.ttft_ms))
+def nearest(solver: Solver, *, combined: bool = True) -> Solution:
+    """The plan that comes nearest to the budgets, at the fewest tokens dropped that gets there.
+
+    A single pass at its usual place where one can hold them; else at its first place; else two passes together, of each
+    kind of site the one that comes nearest alone.
+
+    Args:
+        combined: whether two passes may go together.
+    """
+    usual = _best(solver, solver.space.singles())
+    if usual.feasible:
+        return usual
+    first = [solver.solve(decision) for decision in solver.space.earliest()]
+    alone = min([usual, *first], key=_distance)
+    return alone if alone.feasible or not combined else _best(solver, _pairs(solver, first), alone)
+
+
+def _best(solver: Solver, decisions: Iterable[Decision], *known: Solution) -> Solution:
+    return min([*known, *map(solver.solve, decisions)], key=_distance)
+
+
+def _distance(solution: Solution) -> tuple[float, float]:
+    return solution.violation, solution.prediction.ttft_ms
+
+
+def _pairs(solver: Solver, alone: Sequence[Solution]) -> Iterator[Decision]:
+    """Two passes that go together, the dropping moved between them as the budgets need where that can be."""
+    strongest: dict[tuple[str, str | None], Step] = {}
+    for solution in sorted(alone, key=_distance):
+        (step,) = solution.decision.steps
+        strongest.setdefault((step.kind, step.modality), step)
+    for pair in (Decision.of(*steps) for steps in combinations(strongest.values(), 2)):
+        if solver.space.allowed(pair):
+            yield solver.repaired(pair) or pair
 
 
 def budget_not_met(solver: Solver, floor: Solution) -> BudgetNotMet:

@@ -110,6 +110,13 @@ def settle(
     return [best[candidate.decision] for candidate in candidates]
 
 
+def measured_part(solver: Solver, solution: Solution, model: Any, inputs: Mapping[str, Any]) -> float:
+    """The TTFT of a solution as a part of the uncompressed model's, by the clock."""
+    (item,) = timed(solver, [solution], model, inputs, _rounds(solver))
+    assert item.timing is not None
+    return float(ratio(item.timing.plan, item.timing.plain).median)
+
+
 def predicted(solver: Solver, candidates: Sequence[Solution]) -> list[Finalist]:
     """Finalists by prediction alone."""
     return [Finalist(s, None, _worst(solver, s, None)) for s in candidates]

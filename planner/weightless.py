@@ -13,10 +13,12 @@ from ..ir.plan import Plan
 from ..ir.plan_schema import FidelityRecord, SearchRecord
 from . import unmet
 from .explaining.ablation import ablation
-from .explaining.evidence import assembled, device_record, runners_up
+from .explaining.evidence import assembled, device_record, front_records, runners_up
+from .explaining.left_out import left_out
 from .figures import rounded
 from .priors.judge import PriorJudge, passes_with_prior, prior_judge
 from .search.decision import NOTHING, Decision
+from .search.front import FrontPoint, pareto
 from .search.inverse import drop_most
 from .search.search import Evaluated, Progress
 from .search.solver import Solution, Solver
@@ -53,6 +55,7 @@ def plan_without_weights(
     """
     chosen = dtype or default_dtype(device)
     space = known_space(graph, passes)
+    asked = [name for name in passes_with_prior(graph.layouts) if passes is None or name in passes]
     solver = Solver(space, CostModel(device, dtype=chosen), budgets)
     judge, floor = prior_judge(graph), _floor(budgets)
     ranked = _ranked(solver, judge, floor, progress)
@@ -68,7 +71,10 @@ def plan_without_weights(
             seed=seed,
             trials=len(ranked),
             evaluated=len(ranked),
+            sampler="",
+            front=front_records(_front(solver, ranked), solver.baseline.ttft_ms),
             runners_up=runners_up(((item.solution, item.value) for item in ranked), best),
+            left_out=left_out(space, asked),
         ),
         quantised=quantised,
     )
@@ -149,7 +155,7 @@ def _best(
         return nothing
     if ranked:
         return ranked[0].solution
-    closest = unmet.nearest(solver)
+    closest = unmet.nearest(solver, combined=False)
     if floor is not None and closest.feasible:
         value = judge.judge(Plan.of(*closest.placements))
         error = unmet.fidelity_not_met(floor, value.value if value else 0.0, closest)
@@ -158,6 +164,12 @@ def _best(
     if not nearest:
         raise error
     return closest
+
+
+def _front(solver: Solver, ranked: Sequence[Evaluated]) -> tuple[FrontPoint, ...]:
+    """The candidates that no other one beats in both predicted TTFT and expected value."""
+    base = solver.baseline.ttft_ms
+    return pareto(FrontPoint(unmet.label(c.solution), c.solution.prediction.ttft_ms / base, c.value) for c in ranked)
 
 
 def _slower(first: Solution, second: Solution) -> bool:

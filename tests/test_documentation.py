@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from foveate.cli.app import app
 
@@ -43,3 +45,16 @@ def test_every_command_is_shown_with_what_it_prints(root: Path) -> None:
 @pytest.mark.parametrize("words", ["/work/", "/tmp/", "/home/", "/root/"])
 def test_no_page_names_a_place_on_a_machine(root: Path, words: str) -> None:
     assert [page.name for page in pages(root) if words in page.read_text()] == []
+
+
+def test_long_searches_are_asked_for_with_options_that_there_are(root: Path) -> None:
+    """Those command lines are written by hand: each must be understood, down to what only the model could refuse."""
+    _, section = (root / "docs" / "commands.md").read_text().split("\n## Long searches: ")
+    lines = re.findall(r"^\$ foveate (.*)$", section, re.MULTILINE)
+    assert len(lines) == 3
+    command = typer.main.get_command(app)
+    for line in lines:
+        name, *words = shlex.split(line)
+        found = command.commands[name].make_context(name, words)  # type: ignore[attr-defined]
+        assert found.params["study"]
+        assert found.params["join"] == (found.params["output"] is None)

@@ -23,10 +23,10 @@ from ...ir.plan_schema import (
 )
 from ...passes import REGISTRY
 from ...runtime import ratio, resolved_plan
+from ..choosing import Choice
 from ..fidelity.fidelity import Fidelity
 from ..fidelity.judge import Judge
 from ..figures import kind_of, rounded
-from ..job import Choice
 from ..rules.conflicts import decide
 from ..search.front import FrontPoint
 from ..search.solver import Solution, Solver
@@ -132,6 +132,7 @@ def predicted_record(prediction: Prediction, baseline: Prediction) -> PredictedR
         stages=[StageRecord(name=s.name, ms=rounded(s.ms), tokens=s.tokens) for s in prediction.stages],
         baseline_ttft_ms=rounded(baseline.ttft_ms),
         baseline_tpot_ms=rounded(baseline.tpot_ms),
+        baseline_memory_bytes=baseline.memory_bytes,
     )
 
 
@@ -145,6 +146,10 @@ def measured_record(timing: Timing, machine: str) -> MeasuredRecord:
         n=timing.plan.n,
         machine=machine,
         baseline_ttft_ms=rounded(timing.plain.ttft_ms),
+        tpot_ms=_rounded(timing.plan.tpot_ms),
+        baseline_tpot_ms=_rounded(timing.plain.tpot_ms),
+        peak_bytes=timing.plan.peak_bytes,
+        baseline_peak_bytes=timing.plain.peak_bytes,
     )
 
 
@@ -154,7 +159,7 @@ def fidelity_record(fidelity: Fidelity, samples: int) -> FidelityRecord:
         kind=kind_of(fidelity),
         value=rounded(fidelity.value),
         interval=[rounded(bound) for bound in fidelity.interval],
-        top1=None if fidelity.top1 is None else rounded(fidelity.top1),
+        top1=_rounded(fidelity.top1),
         samples=samples,
     )
 
@@ -167,3 +172,7 @@ def machine_of(model: Any, dtype: str, batch: int) -> str:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} {device.type}"
     threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
     return f"{name}{threads}, {dtype}, batch {batch}, torch {torch.__version__}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else rounded(value)

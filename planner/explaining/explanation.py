@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ...common.errors import BadInput
 from ...common.names import unknown
 from ...ir.placement import Placement
 from ...ir.plan import Plan
+from ...ir.plan_schema import RunnerUpRecord
 from ...ir.site import Site
 from ...passes import REGISTRY, Pass, create
 from ..priors.judge import passes_with_prior
 from ..rules.conflicts import forbidden
 
 _RUNNERS_UP = 5
+_FRONT = 6
 
 
 def explain(plan: Plan) -> str:
@@ -32,6 +34,7 @@ def explain(plan: Plan) -> str:
         _ablation(plan),
         _conflicts(plan),
         _search(plan),
+        _front(plan),
         _left_out(plan),
     )
     return "\n".join(line for section in sections for line in section) + "\n"
@@ -138,23 +141,49 @@ def _search(plan: Plan) -> Iterator[str]:
         yield from (f"   {value:.4f}  {placements or 'no compression'}" for value, placements in runners_up)
 
 
+def _front(plan: Plan) -> Iterator[str]:
+    """What else was to be had: less time for less of the value, or more for more."""
+    front = plan.search.front if plan.search is not None else []
+    if not front:
+        return
+    kind = None if plan.fidelity is None else plan.fidelity.kind
+    what = "task score" if kind == "task" else "fidelity"
+    base = None if plan.predicted is None else plan.predicted.baseline_ttft_ms
+    how = "Expected" if kind == "prior" else "Measured"
+    yield f"{how} on the way, each the best of all for its predicted TTFT:"
+    for point in _spread(front):
+        ttft = f"{100 * point.ttft_ms / base:.1f} %" if base else f"{point.ttft_ms:.4g} ms"
+        yield f"   TTFT {ttft} -> {what} {point.value:.4f}  {point.plan}"
+
+
+def _spread(front: Sequence[RunnerUpRecord]) -> list[RunnerUpRecord]:
+    """At most `_FRONT` of the points, the first and the last among them."""
+    if len(front) <= _FRONT:
+        return list(front)
+    return [front[round(number * (len(front) - 1) / (_FRONT - 1))] for number in range(_FRONT)]
+
+
 def _left_out(plan: Plan) -> Iterator[str]:
-    """Passes that could not be chosen: those that a rule forbids for this workload, and those without a prior."""
+    """Passes that could not be chosen: a rule forbids them for this workload, the model refuses them, or no prior."""
     if plan.search is None or plan.workload is None:
         return
-    by_reason: dict[str, list[str]] = {}
-    for name, cls in REGISTRY.items().items():
-        if set(cls.modalities) & set(plan.workload.modalities):
-            found = forbidden((_alone(name, cls),), REGISTRY.items(), plan.workload)
-            if found is not None:
-                by_reason.setdefault(found.reason, []).append(name)
-    for reason, names in by_reason.items():
+    able = {name: cls for name, cls in REGISTRY.items().items() if set(cls.modalities) & {*plan.workload.modalities}}
+    asked = ((name, forbidden((_alone(name, cls),), REGISTRY.items(), plan.workload)) for name, cls in able.items())
+    for reason, names in _by_reason((name, found.reason) for name, found in asked if found is not None):
         yield f"Not allowed here: {', '.join(names)}; {reason}."
+    for reason, names in _by_reason(plan.search.left_out.items()):
+        yield f"Not possible with this model: {', '.join(names)}; {reason}."
     if plan.fidelity is not None and plan.fidelity.kind == "prior":
-        wanted = set(plan.workload.modalities)
-        able = {name for name, cls in REGISTRY.items().items() if wanted & set(cls.modalities)}
-        missing = sorted(able - set(passes_with_prior(wanted)))
+        missing = sorted(set(able) - set(passes_with_prior(plan.workload.modalities)))
         yield f"Without published results, so not considered: {', '.join(missing)}."
+
+
+def _by_reason(reasons: Iterable[tuple[str, str]]) -> Iterable[tuple[str, list[str]]]:
+    """Each reason with the passes that have it, in the order in which they come."""
+    found: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        found.setdefault(reason, []).append(name)
+    return found.items()
 
 
 def _alone(name: str, cls: type[Pass]) -> Placement:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ...ir.plan import Plan
+from .features import Features
 from .fidelity import NEW_TOKENS, Fidelity, Reference, Tally, tally
 from .samples import CalibrationSample
-from .task import Metric, measure_task, task_fidelity
+from .task import Metric, measure_task, require_answers, require_taken, task_fidelity
 
 if TYPE_CHECKING:
     import torch
@@ -77,14 +78,36 @@ class FidelityJudge:
 
 @dataclass(frozen=True)
 class TaskJudge:
-    """Judges by a metric on the answers."""
+    """Judges by a metric on the answers; what the encoders made of the samples is kept in `features`."""
 
     model: Any
     asked: Sequence[CalibrationSample]
+    features: Features
     metric: Metric
     text: Callable[[torch.Tensor], str]
     new_tokens: int = NEW_TOKENS
     _seen: dict[str, list[Fidelity]] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        samples: Sequence[CalibrationSample],
+        metric: Metric,
+        text: Callable[[torch.Tensor], str],
+        *,
+        new_tokens: int = NEW_TOKENS,
+    ) -> TaskJudge:
+        """The judge on `samples`, all of which the uncompressed model has been asked about.
+
+        Raises:
+            BadInput: one has no answer, or the model cannot take it.
+        """
+        require_answers(samples)
+        features = Features(model)
+        for part in _looks(len(samples)):
+            require_taken(model, samples, features=features, part=part)
+        return cls(model, samples, features, metric, text, new_tokens)
 
     @property
     def samples(self) -> int:
@@ -97,13 +120,14 @@ class TaskJudge:
         looks = _looks(len(self.asked))
         for number, part in enumerate(looks, start=1):
             if number > len(seen):
-                seen.append(self._measured(plan, self.asked[part]))
+                seen.append(self._measured(plan, part))
             if give_up and number < len(looks) and give_up(_joined(seen[:number])):
                 return None
         return _joined(seen)
 
-    def _measured(self, plan: Plan, samples: Sequence[CalibrationSample]) -> Fidelity:
-        return measure_task(self.model, samples, plan, text=self.text, metric=self.metric, new_tokens=self.new_tokens)
+    def _measured(self, plan: Plan, part: slice) -> Fidelity:
+        asking: dict[str, Any] = {"part": part, "features": self.features, "new_tokens": self.new_tokens}
+        return measure_task(self.model, self.asked, plan, text=self.text, metric=self.metric, **asking)
 
 
 def _joined(parts: Sequence[Fidelity]) -> Fidelity:

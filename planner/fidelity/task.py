@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +10,11 @@ import numpy as np
 from ...common.errors import BadInput
 from ...common.names import unknown
 from ...ir.plan import Plan
-from .batches import batches
+from .batches import Batch, batches
 from .decoding import pad_token, said
+from .features import Features
 from .fidelity import NEW_TOKENS, Fidelity, FloatArray, applied, bootstrap_mean
+from .refusals import answered, place_of, refused_by_name
 from .samples import CalibrationSample
 from .word_errors import word_accuracy
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 Metric = Callable[[str, str], float]
+
+_ALL = slice(None)
+_BATCH = 16
 
 
 def exact_match(answer: str, expected: str) -> float:
@@ -48,6 +53,37 @@ def metric_of(metric: Metric | str) -> Metric:
     return METRICS[metric]
 
 
+def require_answers(samples: Sequence[CalibrationSample], *, kind: str = "calibration sample") -> None:
+    """Refuse samples without a right answer.
+
+    Raises:
+        BadInput: there is no sample, or one without an answer, which is named by its file and line.
+    """
+    missing = [place_of(item, number, kind=kind) for number, item in enumerate(samples) if item.answer is None]
+    if missing or not samples:
+        which = f"{missing[0]} has none" if missing else "there is no sample"
+        raise BadInput(f"task accuracy needs samples with answers, but {which}; add an answer to each")
+
+
+def require_taken(
+    model: Any,
+    samples: Sequence[CalibrationSample],
+    *,
+    features: Features,
+    part: slice = _ALL,
+    batch_size: int = _BATCH,
+) -> None:
+    """Ask the uncompressed model about a part of `samples`, for one token each; `features` keeps what it encodes.
+
+    Raises:
+        BadInput: it cannot take one of them.
+    """
+    with features.reused(None):
+        for batch in _numbered_batches(model, samples, part, batch_size):
+            with features.of(batch.rows):
+                answered(model, batch, samples, steps=1)
+
+
 def measure_task(
     model: Any,
     samples: Sequence[CalibrationSample],
@@ -56,28 +92,40 @@ def measure_task(
     text: Callable[[torch.Tensor], str],
     metric: Metric = exact_match,
     new_tokens: int = NEW_TOKENS,
-    batch_size: int = 16,
+    batch_size: int = _BATCH,
+    part: slice = _ALL,
+    features: Features | None = None,
 ) -> Fidelity:
     """Mean metric of the greedy answers of `model` under `plan`.
 
     Args:
-        samples: every one with an answer.
+        samples: every one with an answer. part: which of them are asked.
         text: turns answer ids (T,) into text, such as `lambda ids: tokenizer.decode(ids, skip_special_tokens=True)`.
+        features: what was encoded of these samples before, reused and added to.
 
     Raises:
-        BadInput: there is no sample, or one without an answer.
+        BadInput: there is no sample, one without an answer, or one that the model cannot take.
     """
-    missing = [str(i) for i, sample in enumerate(samples) if sample.answer is None]
-    if missing or not samples:
-        which = f"sample {missing[0]} has none" if missing else "there is no sample"
-        raise BadInput(f"task accuracy needs samples with answers, but {which}; add an answer to each")
-    scores = np.zeros(len(samples))
-    with applied(model, plan):
-        for batch in batches(samples, size=batch_size, pad=pad_token(model)):
-            tokens, mask = said(model, batch.inputs, steps=new_tokens)
-            for row, ids, spoken in zip(batch.rows, tokens, mask, strict=True):
-                scores[row] = metric(text(ids[spoken]), samples[row].answer or "")
-    return task_fidelity(scores)
+    require_answers(samples)
+    kept = features or Features(model)
+    asked = range(len(samples))[part]
+    spoken: dict[int, torch.Tensor] = {}
+    named = refused_by_name(model, ((row, samples[row]) for row in asked), steps=new_tokens)
+    with named, kept.reused(plan), applied(model, plan):
+        for batch in _numbered_batches(model, samples, part, batch_size):
+            with kept.of(batch.rows):
+                tokens, mask = said(model, batch.inputs, steps=new_tokens)
+            spoken |= {row: ids[heard] for row, ids, heard in zip(batch.rows, tokens, mask, strict=True)}
+    return task_fidelity(np.array([metric(text(spoken[row]), samples[row].answer or "") for row in asked], dtype=float))
+
+
+def _numbered_batches(
+    model: Any, samples: Sequence[CalibrationSample], part: slice, batch_size: int
+) -> Iterator[Batch]:
+    """A part of `samples` in batches, whose rows are indices among all of them."""
+    numbers = range(len(samples))[part]
+    for batch in batches(samples[part], size=batch_size, pad=pad_token(model)):
+        yield Batch(tuple(numbers[row] for row in batch.rows), batch.inputs)
 
 
 def task_fidelity(scores: FloatArray) -> Fidelity:

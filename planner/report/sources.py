@@ -104,7 +104,8 @@ def _search(plan: Plan) -> Iterator[Source]:
     if found is None:
         return
     place = shown(found.study) if found.study else "kept in memory"
-    origin = f"Optuna study {place}, sampler {found.sampler}, seed {found.seed}"
+    study = f"Optuna study {place}, sampler {found.sampler}, seed {found.seed}"
+    origin = study if found.sampler else "every candidate in turn, judged by the prior"
     yield Source("trials", f"{found.trials}, {found.evaluated} different plans judged", "counted", origin)
     for budget, factor in found.pace.items():
         yield Source(f"pace under {budget}", f"{factor:.2f}", "measured", "measured over predicted, before the search")

@@ -140,8 +140,8 @@ def screening_steps(solver: Solver) -> Iterator[Step]:
     space = solver.space
     for steps in space.options.values():
         singles = [single.steps[0] for single in space.singles() if single.steps[0] in steps]
-        kinds = {step.kind for step in singles}
         for usual in singles:
+            kinds = {step.kind for step in singles if step.modality == usual.modality}
             covered = _COVERED.get(usual.kind, set()) & kinds
             if not covered and _useful(solver, usual):
                 alike = [s for s in steps if s.kind == usual.kind and s.modality == usual.modality]

@@ -47,7 +47,6 @@ class Search:
         solver: solves decisions against the cost model.
         judge: measures the value of a plan.
         study: from `open_study`. seed: the same seed gives the same trials.
-        floor: the least value that a plan must have (`fidelity>=`). The goal is then the lowest predicted TTFT.
         kind: the sampler, `tpe`, `nsga2` (value and latency at once, for a front) or `random`.
         sensitivity: what earlier searches measured of single passes, see `WarmStart`.
         progress: called with (what, done, total) after every measurement.
@@ -61,7 +60,6 @@ class Search:
         study: optuna.Study,
         *,
         seed: int = 0,
-        floor: float | None = None,
         kind: str = "tpe",
         sensitivity: Profile | None = None,
         progress: Progress | None = None,
@@ -70,7 +68,6 @@ class Search:
         self.judge = judge
         self.study = study
         self.seed = seed
-        self.floor = floor
         self.kind = kind
         self.progress = progress
         self.start = WarmStart(solver, judge, study, sensitivity=sensitivity, progress=progress, clock=clock)
@@ -122,7 +119,7 @@ class Search:
             if trial.state.name == "COMPLETE" and attributes.get(VIOLATION, 1.0) <= 0:
                 solution = self.solver.solution(Decision.from_data(attributes[_DECISION]), attributes[_DROPPED])
                 found.setdefault(attributes[KEY], Evaluated(solution, attributes[VALUE], attributes[SCORE]))
-        return sorted(found.values(), key=self._rank)
+        return sorted(found.values(), key=lambda item: (-item.score, item.solution.prediction.ttft_ms))
 
     def front(self) -> tuple[FrontPoint, ...]:
         """The Pareto front of predicted latency and value over everything that was measured."""
@@ -139,14 +136,10 @@ class Search:
         """Different plans that were measured on all samples."""
         return len(self._known)
 
-    def _rank(self, item: Evaluated) -> tuple[float, float]:
-        ttft = item.solution.prediction.ttft_ms
-        return (-item.score, ttft) if self.floor is None else (ttft, -item.score)
-
     @property
     def _free(self) -> bool:
         """Whether trials may drop more than the budgets ask for: where latency is an objective too."""
-        return self.floor is not None or self.kind == "nsga2"
+        return self.kind == "nsga2"
 
     def _trial(self, done: int) -> None:
         from optuna.trial import TrialState
@@ -169,20 +162,20 @@ class Search:
         solution = self._proposed(trial)
         if solution is None or not solution.feasible:
             trial.set_user_attr(VIOLATION, 1.0 if solution is None else solution.violation)
-            return (0.0 if self.floor is None else -10.0), 1.0
+            return 0.0, 1.0
         ttft = self._note(trial, solution)
         try:
             found = self._measured(trial, solution)
         except BadInput as refusal:  # the model cannot take these passes together
             trial.set_user_attr(_REFUSED, str(refusal))
-            return (0.0 if self.floor is None else -10.0), 1.0
+            return 0.0, 1.0
         if found is None:
             return None
         value, score = found
         trial.set_user_attr(VALUE, value)
         trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(VIOLATION, solution.violation if self.floor is None else self.floor - value)
-        return (score if self.floor is None else -ttft), ttft
+        trial.set_user_attr(VIOLATION, solution.violation)
+        return score, ttft
 
     def _proposed(self, trial: optuna.Trial) -> Solution | None:
         """The trial's decision, solved; None where a rule forbids it or nothing reaches the budgets."""

@@ -25,7 +25,7 @@ MOST_STEPS = 3
 
 _USUAL_LAYER = 2  # where in-decoder pruning is usually placed (FastV's K, arXiv:2403.06764)
 _MOST_LAYERS = 8
-"""Layers of one kind that are offered, spread evenly over the depth."""
+"""Layers of one kind that are offered, spread evenly over the depth, beside the usual one."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,23 @@ class Space:
         return tuple(step for steps in self.options.values() for step in steps)
 
     def singles(self) -> Iterator[Decision]:
-        """Every pass alone, once for each kind of site: at the usual decoder layer, in the middle of an encoder."""
+        """Every pass alone, once for each kind of site and choice of modalities: at the usual decoder layer, in the
+        middle of an encoder."""
+        for alike in self._alike():
+            usual = min(alike, key=_unusual) if alike[0].kind == "decoder.layer" else alike[len(alike) // 2]
+            yield Decision.of(usual)
+
+    def earliest(self) -> Iterator[Decision]:
+        """The same at its first place, where it saves most."""
+        yield from (Decision.of(alike[0]) for alike in self._alike())
+
+    def _alike(self) -> Iterator[list[Step]]:
+        """The plain steps of each pass at each kind of site with each choice of modalities, in order of flow."""
         for steps in self.options.values():
-            for kind in dict.fromkeys(step.kind for step in steps):
-                plain = [step for step in steps if step.kind == kind and len(step.places) == 1]
-                usual = min(plain, key=_unusual) if kind == "decoder.layer" else plain[len(plain) // 2]
-                yield Decision.of(usual)
+            found: dict[tuple[str, str | None], list[Step]] = {}
+            for step in (step for step in steps if len(step.places) == 1):
+                found.setdefault((step.kind, step.modality), []).append(step)
+            yield from found.values()
 
     def allowed(self, decision: Decision) -> bool:
         """Whether the steps are few enough and no rule forbids one of them or two together."""
@@ -133,7 +144,7 @@ class Space:
 
 
 def _places(graph: Graph) -> dict[str, tuple[str, ...]]:
-    """The graph's places by kind, in order of flow, at most `_MOST_LAYERS` of a kind."""
+    """The graph's places by kind, in order of flow, of many layers the few that are offered."""
     found: dict[str, list[str]] = {}
     for site in graph.sites():
         found.setdefault(site.kind, []).append(place_of(site))
@@ -141,7 +152,7 @@ def _places(graph: Graph) -> dict[str, tuple[str, ...]]:
 
 
 def _spread(places: tuple[str, ...]) -> tuple[str, ...]:
-    """At most `_MOST_LAYERS` of `places`, evenly; the first and the usual layer always."""
+    """`_MOST_LAYERS` of more `places`, evenly from the first to the last, and the usual layer."""
     if len(places) <= _MOST_LAYERS:
         return places
     chosen = {round(i * (len(places) - 1) / (_MOST_LAYERS - 1)) for i in range(_MOST_LAYERS)}

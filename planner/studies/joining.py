@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import optuna
     import torch
 
-_PATIENCE_S = 600.0
-"""How long a worker waits for the first one, which asks every pass alone before it queues trials."""
+_PATIENCE_S = 3600.0
+"""How long a worker waits for the first one, which asks and times every pass alone before it queues trials."""
 
 _PAUSE_S = 0.5
 
@@ -81,19 +81,19 @@ def join_job(job: Job, place: str) -> int:
     """Run trials of the job's study at `place` until it is complete; how many have ended."""
     kept = join_study(place, question=job.question())
     judge = job.judge_of(job.asked)
-    total = _trials(kept, place)
+    total = _trials(kept, place, job.progress)
     search = job.joining(kept, judge, seed=sub_seed(job.seed, "worker", worker_name()))
     search.run(total, warm=False)  # the first worker alone queues what is tried first
     return search.ended
 
 
-def _trials(study: optuna.Study, place: str) -> int:
+def _trials(study: optuna.Study, place: str, progress: Progress | None) -> int:
     """How many trials shall end, as soon as the first worker has said so."""
     ends = time.monotonic() + _PATIENCE_S
+    if progress and TRIALS not in study.user_attrs:
+        progress("wait for the first worker", 0, 1)
     while (total := study.user_attrs.get(TRIALS)) is None:
         if time.monotonic() > ends:
-            raise BadInput(
-                f"the study at {shown(place)} has queued no trial for ten minutes; does its first worker run?"
-            )
+            raise BadInput(f"the study at {shown(place)} has queued no trial for an hour; does its first worker run?")
         time.sleep(_PAUSE_S)
     return int(total)

@@ -44,11 +44,15 @@ PACE = "pace"
 PASS_PACE = "pass_pace"
 """User attribute of a study: the same by pass and kind of site, for `Solver.pace`."""
 
+AIM = "aim"
+"""User attribute of a study with a floor: the TTFT at which it searches, a part of the uncompressed model's."""
+
 SAMPLERS = ("tpe", "nsga2", "random")
 _STARTUP_TRIALS = 8
 _POPULATION = 12
 _QUESTION = "question"
 _NAME = "foveate"
+_MEMORY = "in memory"
 
 
 def open_study(place: str | None, *, question: Mapping[str, Any], kind: str = "tpe") -> optuna.Study:
@@ -75,7 +79,7 @@ def open_study(place: str | None, *, question: Mapping[str, Any], kind: str = "t
         except BadInput:
             raise
         except Exception as error:  # SQLAlchemy's many kinds: all mean that the place cannot be used
-            raise BadInput(f"the study {place} cannot be opened: {str(error).splitlines()[0]}") from error
+            raise BadInput(f"the study {shown(place or _MEMORY)} cannot be opened: {_reason(error, place)}") from error
         _same_question(study, place, question)
         reclaim(study)
         requeue_lost(study)
@@ -120,10 +124,20 @@ def best_of(place: str, count: int) -> list[tuple[float, str]]:
         try:
             trials = optuna.load_study(study_name=_NAME, storage=url_of(place)).get_trials(deepcopy=False)
         except Exception as error:  # SQLAlchemy's many kinds: all mean that the place cannot be used
-            raise BadInput(f"the study {place} cannot be read: {str(error).splitlines()[0]}") from error
+            raise BadInput(f"the study {shown(place)} cannot be read: {_reason(error, place)}") from error
     held = [t.user_attrs for t in trials if VALUE in t.user_attrs and t.user_attrs.get(VIOLATION, 1.0) <= 0]
     found = {attributes[KEY]: float(attributes[VALUE]) for attributes in held}
     return sorted(((value, key) for key, value in found.items()), reverse=True)[:count]
+
+
+def require_sampler(name: str) -> None:
+    """Refuse a sampler that there is not, before any work.
+
+    Raises:
+        BadInput: with the nearest name.
+    """
+    if name not in SAMPLERS:
+        raise unknown("sampler", name, SAMPLERS)
 
 
 def sampler(seed: int, index: int, *, kind: str = "tpe") -> optuna.samplers.BaseSampler:
@@ -137,6 +151,7 @@ def sampler(seed: int, index: int, *, kind: str = "tpe") -> optuna.samplers.Base
     """
     import optuna
 
+    require_sampler(kind)
     number = sub_seed(seed, "trial", index) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `group` is experimental; constraints_func has a successor in optuna 5
@@ -144,15 +159,13 @@ def sampler(seed: int, index: int, *, kind: str = "tpe") -> optuna.samplers.Base
             return optuna.samplers.RandomSampler(seed=number)
         if kind == "nsga2":
             return optuna.samplers.NSGAIISampler(seed=number, population_size=_POPULATION, constraints_func=_past_limit)
-        if kind == "tpe":
-            return optuna.samplers.TPESampler(
-                seed=number,
-                n_startup_trials=_STARTUP_TRIALS,
-                multivariate=True,
-                group=True,
-                constraints_func=_past_limit,
-            )
-    raise unknown("sampler", kind, SAMPLERS)
+        return optuna.samplers.TPESampler(
+            seed=number,
+            n_startup_trials=_STARTUP_TRIALS,
+            multivariate=True,
+            group=True,
+            constraints_func=_past_limit,
+        )
 
 
 def _past_limit(trial: optuna.trial.FrozenTrial) -> tuple[float]:
@@ -188,5 +201,11 @@ def _same_question(study: optuna.Study, place: str | None, question: Mapping[str
     differing = [key for key, value in question.items() if held.get(key) != value]
     if differing:
         what = ", ".join(f"{key} {held.get(key)!r} instead of {question[key]!r}" for key in differing)
-        where = shown(place or "in memory")
+        where = shown(place or _MEMORY)
         raise BadInput(f"the study {where} searches for something else ({what}); give another file")
+
+
+def _reason(error: Exception, place: str | None) -> str:
+    """The first line of what a library says, without the password that it may repeat from `place`."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line if place is None else line.replace(place.split("://")[-1], shown(place).split("://")[-1])

@@ -50,8 +50,8 @@ def calibrated(foveate: Foveate, checkpoint: Path, picture: Path, tmp_path: Path
     return run
 
 
-def line(picture: Path, prompt: str = "<image> is there a dog") -> str:
-    return json.dumps({"image": picture.name, "prompt": prompt})
+def line(picture: Path, prompt: str = "<image> is there a dog", *, answer: str | None = None) -> str:
+    return json.dumps({"image": picture.name, "prompt": prompt, "answer": answer})
 
 
 def refused(shown: Outcome) -> str:
@@ -78,10 +78,28 @@ def test_a_picture_that_is_missing_is_named_by_its_line(calibrated: Calibrated, 
     assert "nowhere.png" in sentence
 
 
-def test_a_sample_that_the_model_cannot_take_is_named_by_its_line(calibrated: Calibrated, picture: Path) -> None:
-    lines = [line(picture)] * 3 + [line(picture, "no image token at all")]
-    sentence = refused(calibrated(*lines))
-    assert "calibration.jsonl, line 4: " in sentence
+@pytest.mark.parametrize("options", [(), ("--metric", "exact")], ids=["fidelity", "task"])
+@pytest.mark.parametrize("number", [3, 4])  # the third is held out
+def test_a_sample_that_the_model_cannot_take_is_named_by_its_line(
+    calibrated: Calibrated, picture: Path, number: int, options: tuple[object, ...]
+) -> None:
+    lines = [line(picture, answer="yes")] * 4
+    lines[number - 1] = line(picture, "no image token at all", answer="yes")
+    sentence = refused(calibrated(*lines, options=options))
+    assert f"calibration.jsonl, line {number}: the model cannot take this sample: " in sentence
+
+
+def test_a_line_without_the_answer_that_a_metric_needs_is_named(calibrated: Calibrated, picture: Path) -> None:
+    lines = [line(picture, answer="yes")] * 5 + [line(picture)]
+    sentence = refused(calibrated(*lines, options=("--metric", "exact")))
+    assert "calibration.jsonl, line 6 has none; add an answer to each" in sentence
+
+
+def test_a_line_with_fewer_pictures_than_the_workload_is_named(calibrated: Calibrated, picture: Path) -> None:
+    sentence = refused(calibrated(*[line(picture)] * 4, options=("--workload", "image=2x224x224")))
+    assert (
+        "calibration.jsonl, line 1: it has 1 image, and the workload image=2x224x224,text=32,new=16 has 2" in sentence
+    )
 
 
 def test_a_method_file_that_raises_when_it_is_read(calibrated: Calibrated, picture: Path, tmp_path: Path) -> None:

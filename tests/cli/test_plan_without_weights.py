@@ -28,9 +28,12 @@ def test_a_preset_is_planned_for_and_the_prior_is_named(foveate: Foveate, tmp_pa
     assert plan.fidelity.kind == "prior"
     assert plan.predicted.ttft_ms <= 0.5 * (plan.predicted.baseline_ttft_ms or 0)
     assert plan.measured is None
+    assert plan.search is not None
+    assert plan.search.sampler == ""
     explained = foveate("explain", output).out
     assert "Fidelity (prior)" in explained
     assert "Best of what was not chosen" in explained
+    assert "Expected on the way" in explained
     assert "Without published results, so not considered:" in explained
 
 
@@ -71,8 +74,52 @@ def test_an_impossible_budget_says_which_limit_binds_and_nearest_writes_the_near
     assert "ttft<=1% cannot be held: its floor is" in complaint
     assert "the nearest plan is" in complaint
     assert not output.exists()
-    assert foveate(*asked, "-o", output, "--nearest").code == 0
-    assert load(output).placements
+    written = foveate(*asked, "-o", output, "--nearest")
+    assert written.code == 1
+    found = load(output)
+    assert found.predicted is not None
+    share = found.predicted.ttft_ms / (found.predicted.baseline_ttft_ms or 0)
+    assert "the budget is missed: ttft<=1% by " in written.err
+    assert f"{100 * (share / 0.01 - 1):.1f} % (predicted {100 * share:.1f} %)" in written.err
+    assert "memory" not in written.err.splitlines()[-1]
+    assert found.placements
+
+
+def test_nearest_exits_by_what_the_plan_holds(foveate: Foveate, tmp_path: Path) -> None:
+    """A floor that is missed counts as well as a limit; a plan that holds does not mind that nearest was asked."""
+    output = tmp_path / "plan.yaml"
+    asked = ("plan", "llava-1.5-7b", *DEVICE, "-o", output, "--nearest", "--budget", "ttft<=60%")
+    missed = foveate(*asked, "--budget", "fidelity>=0.9999")
+    assert missed.code == 1
+    found = load(output).fidelity
+    assert found is not None
+    assert f"fidelity>=0.9999 by {100 * (1 - found.value / 0.9999):.1f} % (prior {found.value:.3f})" in missed.err
+    assert "ttft" not in missed.err.splitlines()[-1]
+    held = foveate(*asked)
+    assert (held.code, "missed" in held.err) == (0, False)
+
+
+def test_an_unknown_sampler_is_refused_even_where_none_runs(foveate: Foveate, tmp_path: Path) -> None:
+    asked = ("--budget", "ttft<=60%", "-o", tmp_path / "plan.yaml", "--sampler", "nonsense")
+    for model in ("llava-1.5-7b", "testbed"):
+        shown = foveate("plan", model, *DEVICE, *asked)
+        assert shown.code == 2
+        assert "unknown sampler 'nonsense': choose one of nsga2, random, tpe" in shown.sentence
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_front_is_of_what_the_search_ranked(foveate: Foveate, tmp_path: Path) -> None:
+    """Faster is never better on it, and whatever else the plan names is beaten by one of its points on both counts."""
+    output = tmp_path / "plan.yaml"
+    assert foveate("plan", "llava-1.5-7b", *DEVICE, "--budget", "ttft<=90%", "-o", output).code == 0
+    search = load(output).search
+    assert search is not None
+    assert search.front
+    times, values = [p.ttft_ms for p in search.front], [p.value for p in search.front]
+    assert times == sorted(times)
+    assert values == sorted(values)
+    for other in search.runners_up:
+        assert any(point.ttft_ms <= other.ttft_ms and point.value >= other.value for point in search.front)
 
 
 def test_sound_has_no_published_results(foveate: Foveate, tmp_path: Path) -> None:

@@ -206,11 +206,10 @@ def make_search(testbed_graph: Graph, real_cost: CostModel) -> Callable[..., Sea
         seed: int = 0,
         place: str | None = None,
         harm: dict[str, float] | None = None,
-        floor: float | None = None,
         kind: str = "tpe",
     ) -> Search:
         solver = Solver(Space.of(testbed_graph, FEW), real_cost, budgets)
         study = open_study(place, question={"seed": seed}, kind=kind)
-        return Search(solver, KnownJudge(harm or {}), study, seed=seed, floor=floor, kind=kind)
+        return Search(solver, KnownJudge(harm or {}), study, seed=seed, kind=kind)
 
     return make

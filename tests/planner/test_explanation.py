@@ -56,6 +56,36 @@ def test_the_pace_of_the_search_is_told() -> None:
     assert Plan.from_yaml(paced.to_yaml()) == paced
 
 
+def test_the_front_is_told_from_the_fastest_to_the_most_faithful() -> None:
+    """Ten points of 4 to 40 ms, of which the first, the last and four between them are enough."""
+    front = [RunnerUpRecord(plan=f"plan {i}", value=i / 10, ttft_ms=4.0 * i) for i in range(1, 11)]
+    known = replace(PLAN, search=PLAN.search.model_copy(update={"front": front}))
+    lines = explain(known).splitlines()
+    start = lines.index("Measured on the way, each the best of all for its predicted TTFT:")
+    told = lines[start + 1 : start + 7]
+    assert told[0] == "   TTFT 10.0 % -> fidelity 0.1000  plan 1"
+    assert told[-1] == "   TTFT 100.0 % -> fidelity 1.0000  plan 10"
+    assert len([line for line in lines if "   TTFT " in line]) == 6
+    assert len(set(told)) == 6
+    assert "on the way" not in explain(PLAN)
+
+
+def test_a_front_without_weights_is_expected_and_one_by_answers_a_score() -> None:
+    search = PLAN.search.model_copy(update={"front": [RunnerUpRecord(plan="a plan", value=0.5, ttft_ms=20.0)]})
+    prior = FidelityRecord(kind="prior", value=0.9, samples=20)
+    assert "Expected on the way" in explain(replace(PLAN, search=search, fidelity=prior))
+    task = FidelityRecord(kind="task", value=0.9, samples=20)
+    assert "TTFT 50.0 % -> task score 0.5000  a plan" in explain(replace(PLAN, search=search, fidelity=task))
+
+
+def test_passes_that_the_model_refuses_are_named_with_its_reason() -> None:
+    refused = {"a": "no [CLS] token", "b": "no grid", "c": "no [CLS] token"}
+    text = explain(replace(PLAN, search=PLAN.search.model_copy(update={"left_out": refused})))
+    assert "Not possible with this model: a, c; no [CLS] token." in text
+    assert "Not possible with this model: b; no grid." in text
+    assert "Not possible" not in explain(PLAN)
+
+
 def test_passes_that_the_workload_forbids_are_named_with_the_reason() -> None:
     turns = replace(PLAN, workload=Workload.parse("image=1x224x224,turns=3"))
     (line,) = [line for line in explain(turns).splitlines() if line.startswith("Not allowed here: ")]

@@ -215,15 +215,6 @@ def test_results_hold_the_budget(make_search: Callable[..., Search]) -> None:
     assert [e.value for e in ranked] == sorted((e.value for e in ranked), reverse=True)
 
 
-def test_the_inverse_goal_takes_the_lowest_ttft_above_the_floor(make_search: Callable[..., Search]) -> None:
-    search = make_search([Budget.parse("fidelity>=0.9")], harm=HARM, floor=0.9)
-    ranked = search.run(30)
-    assert all(e.value >= 0.9 for e in ranked)
-    times = [e.solution.prediction.ttft_ms for e in ranked]
-    assert times == sorted(times)
-    assert times[0] < search.solver.baseline.ttft_ms
-
-
 def test_hopeless_trials_are_given_up_but_queued_ones_never(make_search: Callable[..., Search]) -> None:
     search = make_search(BUDGET, harm={**HARM, "pool": 40.0, "random": 40.0, "uniform": 40.0})
     queued = len(search.first) + sum(count for _, count in ROUNDS)

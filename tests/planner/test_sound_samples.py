@@ -66,7 +66,7 @@ def test_a_prompt_goes_to_processors_that_take_one(tmp_path: Path) -> None:
         ('{"audio": "no.wav"}', "line 2: .*no.wav is not a sound that can be read"),
         ('{"audio": "long.wav"}', "line 2: the sound lasts 31.0 s, and the model hears 30 s at once"),
         ('{"audio": "short.wav", "prompt": "x"}', "line 2: this model transcribes and takes no prompt"),
-        ('{"answer": "x"}', "line 2: image: Field required"),
+        ('{"answer": "x"}', "line 2: image, video or audio: one of them is required"),
         ('{"audio": ""}', "line 2: audio: String should have at least 1 character"),
     ],
 )

@@ -63,6 +63,17 @@ def test_singles_name_each_pass_once_for_each_kind_of_site(graph: Graph) -> None
     assert Step("divprune", ("projector.output",)) in singles
 
 
+def test_singles_act_on_all_modalities_and_on_each_alone(both: Graph) -> None:
+    space = Space.of(both, ["divprune", "vidcom2"])
+    singles = {decision.steps[0] for decision in space.singles()}
+    projector = {step.modality for step in singles if step.method == "divprune" and step.kind == "projector.output"}
+    assert projector == {None, "image", "video"}
+    assert {step.modality for step in singles if step.method == "vidcom2"} == {None}
+    for single, first in zip(space.singles(), space.earliest(), strict=True):
+        assert first.steps[0].depth <= single.steps[0].depth
+        assert (first.methods, first.steps[0].modality) == (single.methods, single.steps[0].modality)
+
+
 def test_query_aware_passes_leave_the_space_of_a_dialogue(graph: Graph) -> None:
     dialogue = replace(graph, workload=replace(graph.workload, turns=3))
     assert "fastv" not in Space.of(dialogue).methods

@@ -12,10 +12,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+import foveate
 from foveate.common.errors import BadInput
 from foveate.planner.studies import storage, workers
 from foveate.planner.studies.storage import storage_of
-from foveate.planner.studies.study import join_study, open_study, quiet
+from foveate.planner.studies.study import best_of, join_study, open_study, quiet, require_sampler
 from foveate.planner.studies.workers import beating, reclaim, requeue, requeue_lost, turn, worker_name
 
 QUESTION = {"seed": 0}
@@ -157,3 +158,28 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
         storage_of("postgresql://anna:secret@127.0.0.1:1/none")
     assert "secret" not in str(caught.value)
     assert "anna@127.0.0.1" in str(caught.value)
+
+
+def test_a_study_that_cannot_be_read_keeps_its_password_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the library says: that no server answers, or the address that it was given."""
+    place = "postgresql://anna:secret@127.0.0.1:1/none"
+    with pytest.raises(BadInput, match=r"anna@127\.0\.0\.1:1/none cannot be read") as caught:
+        best_of(place, 5)
+    assert "secret" not in str(caught.value)
+
+    def repeats(**options: Any) -> None:
+        raise RuntimeError(f"bad address {storage.url_of(place)}\nand more")
+
+    monkeypatch.setattr(optuna, "create_study", repeats)
+    monkeypatch.setattr("foveate.planner.studies.study.storage_of", lambda _: None)
+    with pytest.raises(BadInput, match="cannot be opened: bad address") as caught:
+        open_study(place, question=QUESTION)
+    assert "secret" not in str(caught.value)
+    assert str(caught.value).count("anna@127.0.0.1:1/none") == 2
+
+
+def test_a_sampler_that_there_is_not_is_refused_by_name() -> None:
+    with pytest.raises(BadInput, match="unknown sampler 'tpee': did you mean 'tpe'"):
+        require_sampler("tpee")
+    with pytest.raises(BadInput, match="choose one of nsga2, random, tpe"):
+        foveate.plan("llava-1.5-7b", budget="ttft<=60%", device="l4", sampler="nonsense")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from foveate.planner.choosing import Choice, best_choice
 from foveate.planner.fidelity.fidelity import Fidelity
-from foveate.planner.job import Choice, best_choice
 from foveate.planner.search.decision import Decision
 
 EARLY, LATE = ("fastervlm", "projector.output"), ("fastv", "decoder.layers.2")
