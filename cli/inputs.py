@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..common.errors import BadInput
-from ..common.media import Sound, open_picture, read_clip, read_sound, resized, sampling_rate
+from ..common.media import Sound, frames_as_given, open_picture, read_clip, read_sound, resized, sampling_rate
 from .models import TESTBED, TESTBED_VIDEO, Loaded
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ def processed_media(loaded: Loaded, media: Media, prompt: str, *, batch: int = 1
     """
     given: dict[str, Any] = {"images": media.pictures, "videos": media.clips}
     given = {name: list(items) * batch for name, items in given.items() if items}
+    if media.clips and (options := frames_as_given(loaded.processor)):
+        given["videos_kwargs"] = options
     if media.sounds:
         given["audio"] = [sound.samples for sound in media.sounds] * batch
         given["sampling_rate"] = media.sounds[0].rate

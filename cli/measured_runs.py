@@ -40,7 +40,7 @@ def read_runs(path: Path) -> list[Measurement]:
     Raises:
         BadInput: no such file, no run in it, or a line that cannot be used; the sentence names the line.
     """
-    lines = read_text(path).splitlines()
+    lines = read_text(path).split("\n")  # splitlines() would also cut at U+2028 and its like inside of strings
     found = [_measurement(path, number, text) for number, text in enumerate(lines, start=1) if text.strip()]
     if not found:
         raise BadInput.at(path, None, "it holds no run", _MEND)

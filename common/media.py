@@ -117,6 +117,17 @@ def read_clip(path: Path, *, frames: int = 16) -> Clip:
     return Clip(pixels, seconds, max(duration, float(seconds[-1])), numbers, total)
 
 
+def takes_of_clips(processor: Any, option: str) -> bool:
+    """Whether a processor takes `option` beside clips."""
+    valid = getattr(getattr(processor, "video_processor", None), "valid_kwargs", None)
+    return option in getattr(valid, "__annotations__", {})
+
+
+def frames_as_given(processor: Any) -> dict[str, Any]:
+    """Options beside clips by which a processor leaves no frame out, as some do that expect whole clips."""
+    return {"do_sample_frames": False} if takes_of_clips(processor, "do_sample_frames") else {}
+
+
 def read_sound(path: Path, *, rate: int = _USUAL_RATE) -> Sound:
     """The sound at `path`, its channels averaged, at `rate` samples a second.
 

@@ -227,7 +227,10 @@ class Job:
             aim += floor - max((c.fidelity.value for c in choices), default=floor)
         untouched = self.solver.solve(NOTHING)
         if untouched.feasible:
-            return self._judged([untouched], judge.judge)[0]
+            (plain,) = self._judged([untouched], judge.judge)
+            if plain.fidelity.value >= floor:
+                return plain
+            seen.append(plain)  # a task's metric, which the uncompressed model may miss too
         best = best_choice(seen) if seen else None
         if best is None or not self.nearest:
             raise unmet.fidelity_not_met(floor, best.fidelity.value if best else 0.0, best.solution if best else None)

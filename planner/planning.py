@@ -207,7 +207,8 @@ def _request(model: Any, workload: Workload | str | None, samples: Sequence[Cali
     if workload is not None:
         return Workload.parse(workload) if isinstance(workload, str) else workload
     image_token = getattr(model.config, "image_token_id", getattr(model.config, "image_token_index", None))
-    return workload_of(samples, image_token, new_tokens=NEW_TOKENS)
+    video_token = getattr(model.config, "video_token_id", getattr(model.config, "video_token_index", None))
+    return workload_of(samples, image_token, new_tokens=NEW_TOKENS, video_token=video_token)
 
 
 def _judged_by(metric: Metric | str | None) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ...common.errors import BadInput
 from ...common.json_lines import parsed_line
-from ...common.media import Clip, read_clip, read_sound, sampling_rate
+from ...common.media import Clip, frames_as_given, read_clip, read_sound, sampling_rate, takes_of_clips
 
 if TYPE_CHECKING:
     from transformers.video_utils import VideoMetadata
@@ -114,12 +114,8 @@ def _clip(source: Path, number: int, name: str, frames: int) -> Clip:
 
 def _unsampled(clip: Clip, processor: Any) -> dict[str, Any]:
     """Options by which a processor takes the frames as they are: none left out again, and their times known to it."""
-    valid = getattr(getattr(processor, "video_processor", None), "valid_kwargs", None)
-    taken = getattr(valid, "__annotations__", {})
-    options: dict[str, Any] = {}
-    if "do_sample_frames" in taken:
-        options["do_sample_frames"] = False
-    if "video_metadata" in taken:
+    options = frames_as_given(processor)
+    if takes_of_clips(processor, "video_metadata"):
         options["video_metadata"] = _metadata(clip)
     return {"videos_kwargs": options} if options else {}
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from transformers import BatchFeature
+from transformers.processing_utils import VideosKwargs
 
+from foveate.cli.inputs import Media, processed_media
+from foveate.cli.models import Loaded
 from foveate.common import media
 from foveate.common.errors import BadInput
 from foveate.common.media import read_clip, read_sound, resampled, resized, spread
@@ -200,3 +206,24 @@ def test_a_missing_file_is_refused_before_any_model_is_loaded(
     shown = foveate("run", tmp_path / "no-model", option, tmp_path / "nope", "--prompt", "what")
     assert shown.code == 2
     assert f"there is no {kind}" in shown.sentence
+
+
+@pytest.mark.parametrize("samples", [True, False])
+def test_a_processor_that_chooses_frames_is_kept_from_it(samples: bool) -> None:
+    """Qwen3-VL's would leave out half of eight frames, so that another request would be timed than the one said."""
+    given: dict[str, Any] = {}
+
+    class Processor:
+        video_processor = SimpleNamespace(valid_kwargs=VideosKwargs if samples else None)
+
+        def __call__(self, **options: Any) -> BatchFeature:
+            given.update(options)
+            return BatchFeature({})
+
+    model = SimpleNamespace(device="cpu", dtype=None, config=SimpleNamespace(is_encoder_decoder=False))
+    loaded = Loaded("some-model", model, Processor())
+    processed_media(loaded, Media(clips=[np.zeros((8, 4, 4, 3), np.uint8)]), "what happens")
+    assert given.get("videos_kwargs") == ({"do_sample_frames": False} if samples else None)
+    given.clear()
+    processed_media(loaded, Media(pictures=[Image.new("RGB", (4, 4))]), "what is it")
+    assert "videos_kwargs" not in given

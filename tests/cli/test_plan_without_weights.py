@@ -88,7 +88,7 @@ def test_an_impossible_budget_says_which_limit_binds_and_nearest_writes_the_near
 def test_nearest_exits_by_what_the_plan_holds(foveate: Foveate, tmp_path: Path) -> None:
     """A floor that is missed counts as well as a limit; a plan that holds does not mind that nearest was asked."""
     output = tmp_path / "plan.yaml"
-    asked = ("plan", "llava-1.5-7b", *DEVICE, "-o", output, "--nearest", "--budget", "ttft<=60%")
+    asked = ("plan", "llava-1.5-7b", *DEVICE, "-o", output, "--nearest", "--budget", "ttft<=90%")
     missed = foveate(*asked, "--budget", "fidelity>=0.9999")
     assert missed.code == 1
     found = load(output).fidelity

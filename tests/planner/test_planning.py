@@ -101,6 +101,21 @@ def test_a_floor_and_a_limit_that_exclude_each_other(unmeasured: Any) -> None:
         unmeasured(budget=["fidelity>=0.99999", "ttft<=50%"])
 
 
+def test_a_floor_that_the_uncompressed_model_misses_is_not_met(
+    unmeasured: Any, samples: list[CalibrationSample]
+) -> None:
+    """A task's metric, unlike fidelity, is below 1 for the uncompressed model too."""
+    judging = {
+        "samples": [CalibrationSample(s.inputs, "x") for s in samples],
+        "metric": lambda answer, expected: 0.5,
+        "text": lambda ids: "y",
+        "trials": 1,
+    }
+    with pytest.raises(BudgetNotMet, match=r"fidelity>=0\.9 cannot be held"):
+        unmeasured(budget="fidelity>=0.9", **judging)
+    assert unmeasured(budget="fidelity>=0.9", nearest=True, **judging).fidelity.value == 0.5
+
+
 def test_a_budget_that_holds_already_costs_nothing(unmeasured: Any) -> None:
     plan = unmeasured(budget="ttft<=100s")
     assert plan.fidelity.value == 1.0

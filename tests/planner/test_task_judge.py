@@ -10,6 +10,7 @@ import pytest
 import torch
 from transcribers import transcriber
 
+from foveate.common.errors import BadInput
 from foveate.ir.placement import Placement
 from foveate.ir.plan import Plan
 from foveate.planner.fidelity.judge import TaskJudge
@@ -91,3 +92,9 @@ def test_a_transcriber_s_encoder_runs_once_too() -> None:
         fresh = measure_task(whisper, sounds, each, text=text, metric=alike, new_tokens=STEPS)
         assert value is not None
         assert value.per_sample.tolist() == fresh.per_sample.tolist()
+
+
+def test_a_sound_that_generate_would_pad_is_refused_as_plain_forwards_do() -> None:
+    sounds = [CalibrationSample({"input_features": torch.zeros(1, 8, n)}, "9", f"line {n}") for n in (3000, 100)]
+    with pytest.raises(BadInput, match=r"^line 100: the model cannot take this sample: .*length 3000"):
+        TaskJudge.of(transcriber(), sounds, alike, text, new_tokens=STEPS)
