@@ -114,6 +114,7 @@ def test_clips_are_no_samples_of_pictures(token_cost: Any, monkeypatch: pytest.M
     monkeypatch.setattr(planning, "CostModel", lambda profile, *, dtype: token_cost())
     model, processor = load("video")
     clips = from_testbed(video_samples("calibration", 3), processor)
+    require_media(model, Workload.parse("video=16x112x112"), clips)
     options: dict[str, Any] = {"budget": "ttft<=75%", "device": "generic-cpu", "samples": clips}
     with pytest.raises(BadInput, match="search sample 0: it has no image, and the workload image=1x112x112"):
         foveate.plan(model, workload="image=1x112x112,text=8,new=5", **options)

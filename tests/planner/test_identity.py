@@ -20,33 +20,28 @@ from foveate.planner.job import Job
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
 from foveate.planner.studies.identity import samples_identity, weights_identity
+from foveate.planner.studies.study import open_study
 
 ELSEWHERE = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from test_identity import line, pixels
+import torch
+from foveate.planner.fidelity.samples import CalibrationSample
 from foveate.planner.studies.identity import samples_identity, weights_identity
-print(samples_identity([pixels()]), weights_identity(line()))
+
+pixels = torch.arange(24.0).reshape(2, 3, 4).transpose(1, 2)
+samples = [CalibrationSample({"pixel_values": pixels, "input_ids": torch.ones(1, 2).long()}, "a")]
+line = torch.nn.Linear(3, 2)
+torch.nn.init.constant_(line.weight, 0.5), torch.nn.init.zeros_(line.bias)
+found = f"{samples_identity(samples)} {weights_identity(line)}"
 """
 
 
-def pixels() -> CalibrationSample:
-    values = torch.arange(24.0).reshape(2, 3, 4).transpose(1, 2)
-    return CalibrationSample({"pixel_values": values, "input_ids": torch.ones(1, 2).long()}, "a")
-
-
-def line() -> torch.nn.Module:
-    made = torch.nn.Linear(3, 2)
-    torch.nn.init.constant_(made.weight, 0.5)
-    torch.nn.init.zeros_(made.bias)
-    return made
-
-
 def test_another_process_finds_the_same() -> None:
+    here: dict[str, Any] = {}
+    exec(ELSEWHERE, here)
     environment = {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-c", ELSEWHERE, str(Path(__file__).parent)]
+    command = [sys.executable, "-P", "-c", f"{ELSEWHERE}\nprint(found)"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.stdout.strip() == f"{samples_identity([pixels()])} {weights_identity(line())}", done.stderr
+    assert done.stdout.strip() == here["found"], done.stderr
 
 
 def test_samples_are_what_is_asked_and_answered(samples: list[CalibrationSample]) -> None:
@@ -106,8 +101,8 @@ def test_a_study_of_other_samples_or_weights_is_refused(
     budgets, place = (Budget.parse("ttft<=60%"),), str(tmp_path / "study.db")
     solver = Solver(Space.of(graph, ("fastv",)), token_cost(), budgets)
     job = Job(model, solver, budgets, samples, samples, lambda _: known_judge({}), measure=False)
-    job.search(trials=1, study=place)
-    job.search(trials=1, study=place)
+    for _ in range(2):
+        open_study(place, question=job.question())
     with pytest.raises(BadInput, match=r"searches for something else \(samples '10 \(\w+\)' instead of '10 \(\w+\)'\)"):
         replace(job, asked=samples[::-1]).search(trials=1, study=place)
     other = copy.deepcopy(model)
