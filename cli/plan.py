@@ -17,6 +17,15 @@ from .output import say
 from .own_methods import own_methods
 from .plan_report import missed_sentence, report_plan
 from .progress import progress
+from .search_options import (
+    JoinOption,
+    MeasureOption,
+    MetricOption,
+    SamplerOption,
+    SeedOption,
+    StudyOption,
+    TrialsOption,
+)
 
 if TYPE_CHECKING:
     from ..ir.budget import Budget
@@ -28,7 +37,6 @@ EXAMPLE = (
     'foveate plan qwen2.5-vl-7b --device h100-sxm --workload video=64x448x448,text=64 --budget "ttft<=50%" -o p.yaml'
 )
 _CALIBRATION_QUESTIONS = 64
-_PANEL = "Search"
 
 
 def plan(
@@ -59,41 +67,13 @@ def plan(
         ),
     ] = None,
     workload: WorkloadOption = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Candidates to measure.", rich_help_panel=_PANEL)] = 72,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the search.", rich_help_panel=_PANEL)] = 0,
-    sampler: Annotated[
-        str, typer.Option("--sampler", metavar="NAME", help="tpe, nsga2 or random.", rich_help_panel=_PANEL)
-    ] = "tpe",
-    study: Annotated[
-        str | None,
-        typer.Option(
-            "--study",
-            metavar="FILE|URL",
-            help="Keep the search in this SQLite file or database, and go on with it.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
-    join: Annotated[
-        bool, typer.Option("--join", help="Be one more worker of that study.", rich_help_panel=_PANEL)
-    ] = False,
-    measure: Annotated[
-        bool,
-        typer.Option(
-            "--measure/--no-measure",
-            help="Time finalists on this machine; without, times are predicted, as for a device that is elsewhere.",
-            rich_help_panel=_PANEL,
-        ),
-    ] = True,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            "--metric",
-            metavar="NAME",
-            help="Judge by the answers in the calibration file instead of fidelity: exact, or words (1 - WER).",
-            show_default=False,
-            rich_help_panel=_PANEL,
-        ),
-    ] = None,
+    trials: TrialsOption = 72,
+    seed: SeedOption = 0,
+    sampler: SamplerOption = "tpe",
+    study: StudyOption = None,
+    join: JoinOption = False,
+    measure: MeasureOption = True,
+    metric: MetricOption = None,
     methods: Annotated[
         Path | None,
         typer.Option(
@@ -101,7 +81,7 @@ def plan(
             metavar="FILE",
             help="Passes of your own: a Python file.",
             show_default=False,
-            rich_help_panel=_PANEL,
+            rich_help_panel="Search",
         ),
     ] = None,
     nearest: Annotated[
@@ -213,6 +193,7 @@ def _join(model: str, source: str | None, wanted: Request) -> None:
             held_out=held_out,
             seed=wanted.options["seed"],
             sampler=wanted.searching["sampler"],
+            measure=wanted.searching["measure"],
             metric=wanted.searching["metric"],
             text=_answer_text(loaded),
             progress=report,

@@ -101,7 +101,8 @@ class Job:
         hopeless = self.floor is not None and aim is None
         total = 0 if hopeless else max(trials, len(search.first))
         kept.set_user_attr(TRIALS, total)
-        search.run(total)
+        if not hopeless:
+            search.run(total)
         return search
 
     def _aim(self, study: optuna.Study, judge: Judge, floor: float) -> float | None:
@@ -288,6 +289,7 @@ class Job:
             "weights": weights_identity(self.model),
             "judged_by": self.judged_by,
             "seed": self.seed,
+            "measured": self.measure,
             "baseline_ms": round(self.solver.baseline.ttft_ms, 6),
         }
 

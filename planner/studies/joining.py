@@ -44,6 +44,7 @@ def join(
     sampler: str = "tpe",
     passes: Sequence[str] | None = None,
     progress: Progress | None = None,
+    measure: bool = True,
     metric: Metric | str | None = None,
     text: Callable[[torch.Tensor], str] | None = None,
 ) -> int:
@@ -74,7 +75,7 @@ def join(
         metric=metric,
         text=text,
     )
-    return join_job(replace(job, seed=seed, progress=progress, sampler=sampler), study)
+    return join_job(replace(job, seed=seed, progress=progress, measure=measure, sampler=sampler), study)
 
 
 def join_job(job: Job, place: str) -> int:

@@ -62,6 +62,8 @@ def test_where_no_pass_reaches_the_floor_nothing_is_tried_or_compressed(make_job
     job = make_job(dict.fromkeys(("divprune", "fastv", "fastervlm", "random", "uniform", "pool", "downsample"), 1e6))
     search = job.search(trials=30, study=None)
     assert search.ended == 0
+    assert not search.study.trials
+    assert "first" not in search.study.user_attrs  # not even the best single passes were looked at again
     assert job.decide(search).solution.placements == ()
 
 

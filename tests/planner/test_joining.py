@@ -51,6 +51,8 @@ def test_another_question_is_refused(job: Job, tmp_path: Path) -> None:
     job.search(trials=1, study=place)
     with pytest.raises(BadInput, match="searches for something else"):
         join_job(replace(job, seed=1), place)
+    with pytest.raises(BadInput, match="measured False instead of True"):  # other counts, other plans
+        join_job(replace(job, measure=True), place)
     with pytest.raises(BadInput, match="start it first"):
         join_job(job, str(tmp_path / "other.db"))
 
