@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from _heldout import WORKLOADS, HeldOut, drawn, drawn_apart
+from _heldout import WORKLOADS, HeldOut, drawn, known
 from _marks import Exam
 from _speech import NEW_TOKENS, Listener, Recordings, samples_of
 from real_weights import speech, whisper_weights
@@ -64,7 +64,7 @@ def testbed(name: str, size: Size) -> Task:
     """A trained testbed and questions about its scenes, 5000 of them held out."""
     model, processor = load(name)
     asked, decisive = (24, 12) if size.quick else (size.samples, 5 * size.samples)  # few finalists, so more each
-    made = from_testbed(drawn_apart(name, "calibration", asked + decisive), processor)
+    made = from_testbed(known(name, asked + decisive), processor)
     held_out = drawn(name, "heldout", 96 if size.quick else size.items or _HELD_OUT)
     return Task(
         name=name,
@@ -74,7 +74,7 @@ def testbed(name: str, size: Size) -> Task:
         new_tokens=5,
         asked=made[:asked],
         decisive=made[asked:],
-        probe=HeldOut(model, processor, drawn(name, "calibration", 24 if size.quick else _PROBED)),
+        probe=HeldOut(model, processor, known(name, 24 if size.quick else _PROBED)),
         held_out=HeldOut(model, processor, held_out),
         first=HeldOut(model, processor, held_out[:_FAR_BEHIND]),
         few=("divprune", "fastv"),
