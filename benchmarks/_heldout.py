@@ -1,4 +1,4 @@
-"""Held-out questions of a testbed, prepared once and answered under many plans."""
+"""Held-out questions of a testbed, answered under many plans."""
 
 from __future__ import annotations
 
@@ -40,8 +40,12 @@ def known(testbed: str, count: int) -> list[Any]:
     temple). No scene was seen in training, no photograph is in held-out scenes.
     """
     turns = [split for split in _KNOWN for _ in PHOTOGRAPHS[split]]
-    scenes = {split: _scenes(drawn(testbed, split, _MOST_A_SCENE * count, seed=_KNOWN[split])) for split in _KNOWN}
-    found = [next(scenes[turns[number % len(turns)]]) for number in range(count)]
+    order = [turns[number % len(turns)] for number in range(count)]
+    scenes = {
+        split: _scenes(drawn(testbed, split, _MOST_A_SCENE * order.count(split), seed=_KNOWN[split]))
+        for split in _KNOWN
+    }
+    found = [next(scenes[split]) for split in order]
     return [scene[number // len(turns) % len(scene)] for number, scene in enumerate(found)]
 
 
@@ -71,8 +75,7 @@ class HeldOut:
         self.model, self.processor, self.questions = model, processor, list(questions)
         self.features = Features(model)
         scenes = list(_scenes(self.questions))
-        parts = [scenes[i : i + SCENES_AT_ONCE] for i in range(0, len(scenes), SCENES_AT_ONCE)]
-        self.batches = [self._prepared(part) for part in parts]
+        self.parts = [scenes[i : i + SCENES_AT_ONCE] for i in range(0, len(scenes), SCENES_AT_ONCE)]
 
     @property
     def whole(self) -> list[float]:
@@ -101,9 +104,9 @@ class HeldOut:
         """The answer to each question under `plan`."""
         said: list[str] = []
         with self.features.reused(plan), applied(self.model, plan), torch.inference_mode():
-            for number, batch in enumerate(self.batches):
+            for number, part in enumerate(self.parts):
                 with self.features.of(number):
-                    said += self._answers(batch)
+                    said += self._answers(self._prepared(part))  # thousands of clips would fill the memory
         return said
 
     def _answers(self, batch: Prepared) -> list[str]:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 HEARTBEAT_S = 10
 """Seconds between two heartbeats of a running trial."""
 
+_SECRETS = ("password=", "passfile=", "sslpassword=")
+"""Parts of a URL's query that are nobody else's business."""
+
 
 def storage_of(place: str | None) -> optuna.storages.BaseStorage | None:
     """Optuna's storage at `place`: the path of an SQLite file, or a URL such as `postgresql://host/name`.
@@ -60,12 +63,16 @@ def shown(place: str) -> str:
 
     >>> shown("postgresql://anna:secret@host/studies"), shown("study.db")
     ('postgresql://anna@host/studies', 'study.db')
+    >>> shown("postgresql://host/studies?user=anna&password=secret")
+    'postgresql://host/studies?user=anna'
     """
-    if "://" not in place or "@" not in place:
+    if "://" not in place:
         return place
     scheme, rest = place.split("://", 1)
-    user, host = rest.rsplit("@", 1)
-    return f"{scheme}://{user.split(':', 1)[0]}@{host}"
+    user, at, host = rest.rpartition("@")
+    address, _, query = host.partition("?")
+    kept = "&".join(part for part in query.split("&") if not part.lower().startswith(_SECRETS))
+    return f"{scheme}://{user.split(':', 1)[0]}{at}{address}{'?' if kept else ''}{kept}"
 
 
 def _installed(module: str) -> bool:
