@@ -36,18 +36,20 @@ def best_choice(choices: Sequence[Choice], searched: Mapping[Decision, FloatArra
     """The choice of highest score; several passes must be likely better than the best single one, or that one is taken.
 
     Of several finalists the luckiest looks best, and surveys find naive combinations no better than their best member;
-    so a combination must lead by more than the standard error of its lead.
+    so a combination must lead by more than the standard error of its lead, and on held-out samples: on the search's own
+    it is one of many that were tried there, of which the luckiest was kept.
 
     Args:
-        searched: by decision, its value on each of the search's samples, which count as well where all are known.
+        searched: by decision, its value on each of the search's samples, which help to rank where all are known.
     """
     known = searched if searched and all(c.solution.decision in searched for c in choices) else {}
-    values = [np.append(c.fidelity.per_sample, known.get(c.solution.decision, ())) for c in choices]
 
-    def rank(number: int) -> tuple[float, float]:
-        return float(values[number].mean()), -choices[number].solution.prediction.ttft_ms
+    def rank(choice: Choice) -> tuple[float, float]:
+        values = np.append(choice.fidelity.per_sample, known.get(choice.solution.decision, ()))
+        return float(values.mean()), -choice.solution.prediction.ttft_ms
 
-    best = max(range(len(choices)), key=rank)
-    alone = [number for number, choice in enumerate(choices) if choice.solution.decision.is_single]
-    single = max(alone, key=rank, default=best)
-    return choices[best if likely_ahead(values[best] - values[single]) else single]
+    single = max((c for c in choices if c.solution.decision.is_single), key=rank, default=None)
+    if single is None:
+        return max(choices, key=rank)
+    alone = single.fidelity.per_sample
+    return max((c for c in choices if likely_ahead(c.fidelity.per_sample - alone)), key=rank, default=single)

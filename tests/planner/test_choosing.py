@@ -14,6 +14,7 @@ from foveate.planner.search.decision import Decision
 
 EARLY, LATE = ("fastervlm", "projector.output"), ("fastv", "decoder.layers.2")
 SINGLE, OTHER, PAIR = Decision.of(EARLY), Decision.of(("random", "projector.output")), Decision.of(EARLY, LATE)
+MORE = Decision.of(("uniform", "projector.output"), LATE)
 
 
 def choice(decision: Decision, per_sample: np.ndarray, *, ttft: float = 10.0) -> Choice:
@@ -33,13 +34,20 @@ def test_a_lucky_combination_does_not_displace_a_single_pass(noise: np.ndarray) 
     assert best_choice([pair, single]) is single
 
 
-def test_the_samples_of_the_search_count_as_well(noise: np.ndarray) -> None:
-    single, pair = choice(SINGLE, 0.9 + 0 * noise), choice(PAIR, 0.9 + noise - noise.mean() + 0.01)
-    assert best_choice([pair, single]) is single
-    equal, better = 0.9 + noise, np.tile(0.9 + noise + 0.05, 4)
-    assert best_choice([pair, single], {PAIR: equal, SINGLE: equal}) is single
-    assert best_choice([pair, single], {PAIR: better, SINGLE: np.tile(0.9 + noise, 4)}) is pair
-    assert best_choice([pair, single], {PAIR: better}) is single
+def test_a_combination_has_to_lead_on_held_out_samples(noise: np.ndarray) -> None:
+    single, pair = choice(SINGLE, 0.9 + noise), choice(PAIR, 0.9 + noise[::-1])
+    lucky = {SINGLE: np.full(256, 0.8), PAIR: np.full(256, 0.9)}
+    assert best_choice([pair, single], lucky) is single
+
+
+def test_the_samples_of_the_search_help_to_rank_what_leads(noise: np.ndarray) -> None:
+    single, pair, three = (
+        choice(which, 0.9 + noise + lead) for which, lead in ((SINGLE, 0), (PAIR, 0.02), (MORE, 0.03))
+    )
+    searched = {SINGLE: np.full(64, 0.9), PAIR: np.full(64, 0.94), MORE: np.full(64, 0.91)}
+    assert best_choice([three, single, pair]) is three
+    assert best_choice([three, single, pair], searched) is pair
+    assert best_choice([three, single, pair], {PAIR: searched[PAIR]}) is three  # not all are known
 
 
 def test_a_combination_that_is_better_on_every_sample_wins(noise: np.ndarray) -> None:
