@@ -34,8 +34,10 @@ from foveate.common.timing import Interval, fixed_threads
 from foveate.cost_models import DeviceProfile, calibrate, load_profile
 from foveate.ir.budget import Budget
 from foveate.ir.plan import Plan
+from foveate.ir.workload import Workload
 from foveate.planner import unmet
-from foveate.planner.fidelity.batches import collate
+from foveate.planner.fidelity.batches import batches
+from foveate.planner.fidelity.decoding import pad_token
 from foveate.planner.fidelity.judge import FidelityJudge, Judge
 from foveate.planner.fidelity.samples import CalibrationSample
 from foveate.planner.job import Job
@@ -97,7 +99,8 @@ class Bench:
     @property
     def timing_inputs(self) -> dict[str, Any]:
         """One request, of which plans are timed."""
-        return collate(self.task.decisive[:1])
+        size = Workload.parse(self.task.workload).batch
+        return batches(self.task.decisive, size=size, pad=pad_token(self.task.model))[0].inputs
 
     def rounds_of(self, job: Job) -> int:
         """Rounds of one timing."""
