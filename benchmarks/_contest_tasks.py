@@ -16,7 +16,7 @@ from foveate.testbed import load
 
 _AT_ONCE = {"image": 1, "video": 4}
 """Questions in one request. A clip alone takes so small a model 0.2 s, of which each step of a plan costs a hundredth
-or two whatever it drops; beside four clips that counts about as little as in larger models."""
+or two whatever it drops; beside the time of four clips that counts less."""
 
 _PROBED = 240
 """Calibration questions by which budgets are chosen."""
