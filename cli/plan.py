@@ -23,6 +23,7 @@ from .search_options import (
     MetricOption,
     SamplerOption,
     SeedOption,
+    SensitivityOption,
     StudyOption,
     TrialsOption,
 )
@@ -71,6 +72,7 @@ def plan(
     seed: SeedOption = 0,
     sampler: SamplerOption = "tpe",
     study: StudyOption = None,
+    sensitivity: SensitivityOption = None,
     join: JoinOption = False,
     measure: MeasureOption = True,
     metric: MetricOption = None,
@@ -102,7 +104,14 @@ def plan(
         budgets=parse_budgets(budget),
         workload=workload,
         options={"device": device, "seed": seed, "nearest": nearest},
-        searching={"trials": trials, "sampler": sampler, "study": study, "measure": measure, "metric": metric},
+        searching={
+            "trials": trials,
+            "sampler": sampler,
+            "study": study,
+            "sensitivity": sensitivity,
+            "measure": measure,
+            "metric": metric,
+        },
     )
     source = calibration or (model if model in EMBEDDED else None)
     with own_methods(methods):
@@ -133,10 +142,12 @@ class Request:
 def _without_weights(model: str, wanted: Request) -> Plan:
     from ..planner import plan as search
 
-    if wanted.searching["study"] is not None:
-        raise BadInput(
-            "a study keeps measurements, and without weights nothing is measured; give --calibration too, or no --study"
-        )
+    for name in ("study", "sensitivity"):
+        if wanted.searching[name] is not None:
+            raise BadInput(
+                f"--{name} keeps measurements, and without weights nothing is measured; "
+                f"give --calibration too, or no --{name}"
+            )
     if wanted.searching["metric"] is not None:
         raise BadInput("a metric judges answers, and without weights none are given; give --calibration too")
     with progress() as report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,16 @@ StudyOption = Annotated[
         "--study",
         metavar="FILE|URL",
         help="Keep the search in this SQLite file or database, and go on with it.",
+        rich_help_panel=_PANEL,
+    ),
+]
+SensitivityOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sensitivity",
+        metavar="FILE",
+        help="Keep what single passes lose alone in this file, for searches with other budgets.",
+        show_default=False,
         rich_help_panel=_PANEL,
     ),
 ]

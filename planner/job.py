@@ -26,9 +26,10 @@ from .search.screening import Profile
 from .search.search import Progress, Search
 from .search.solver import Solution, Solver
 from .search.warm_start import Clock
+from .settling import SLACK, settle
 from .studies.identity import samples_identity, weights_identity
 from .studies.study import AIM, PACE, PASS_PACE, TRIALS, open_study
-from .verify import SLACK, Finalist, finalists, measured_part, predicted, settle
+from .verify import Finalist, finalists, measured_part, predicted
 
 if TYPE_CHECKING:
     import optuna

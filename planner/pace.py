@@ -11,7 +11,8 @@ from ..ir.budget import Budget
 from . import unmet
 from .search.decision import NOTHING, Decision
 from .search.solver import TIMES, Solution, Solver
-from .verify import Finalist, correction, settle
+from .settling import settle
+from .verify import Finalist, correction
 
 _YARDSTICK = "random"
 """The pass that is timed where it can act: it takes any count and costs next to nothing."""
@@ -20,8 +21,8 @@ _YARDSTICK = "random"
 def pace(solver: Solver, model: Any, inputs: Mapping[str, Any]) -> dict[str, float]:
     """Measured over predicted figure by budget, of plans that hold the budgets when measured; the median over sites.
 
-    One pass at each kind of site is settled by the clock (`verify.settle`). Budgets on what no clock measures are left
-    out.
+    One pass at each kind of site is settled by the clock (`settling.settle`). Budgets on what no clock measures are
+    left out.
     """
     candidates = yardsticks(solver) if any(budget.figure in TIMES for budget in solver.budgets) else []
     settled = settle(solver, candidates, model, inputs) if candidates else []

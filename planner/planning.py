@@ -29,6 +29,7 @@ from .job import Job
 from .search.search import Progress
 from .search.solver import Solver
 from .search.space import Space
+from .studies.sensitivity import kept_sensitivity
 from .studies.storage import shown
 from .studies.study import PACE, require_sampler
 from .weightless import plan_without_weights
@@ -50,6 +51,7 @@ def plan(
     trials: int = 72,
     seed: int = 0,
     study: str | None = None,
+    sensitivity: str | os.PathLike[str] | None = None,
     sampler: str = "tpe",
     passes: Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -77,6 +79,8 @@ def plan(
         seed: the same seed gives the same search. Measured times decide the last counts, so the same plan to the
             letter comes with `measure=False`.
         study: path of an SQLite file (or an Optuna storage URL) in which the search is kept and can be taken up again.
+        sensitivity: a file of what single passes lose alone, made or added to, so that a search for another budget of
+            the same model and samples need not measure it again.
         sampler: of the study: `tpe`, `nsga2` or `random`; without weights none runs.
         passes: restricts the passes that are tried; the plain baselines always are.
         progress: called with (what, done, total).
@@ -87,13 +91,13 @@ def plan(
 
     Raises:
         BadInput: a live model without samples or samples without one, a pass, device or sampler that is not known,
-            budgets that are malformed or contradict each other.
+            budgets that are malformed or contradict each other, a study or file of measurements of something else.
         BudgetNotMet: nothing holds the budget; the sentence says which limit binds, the floor and the nearest plan.
     """
     budgets = parse_budgets(budget)
     require_sampler(sampler)
     if not is_live(model):
-        _refuse_samples(samples)
+        _refuse_measurements(samples, sensitivity)
         return plan_without_weights(
             trace(model, workload),
             budgets=budgets,
@@ -118,7 +122,9 @@ def plan(
         text=text,
     )
     job = replace(job, seed=seed, progress=progress, measure=measure, nearest=nearest, sampler=sampler)
-    choice, record = _chosen(job, trials=trials, study=study, passes=passes)
+    with kept_sensitivity(sensitivity, job.question()) as known:
+        job = replace(job, sensitivity=known)
+        choice, record = _chosen(job, trials=trials, study=study, passes=passes)
     return filled(
         job.solver,
         choice,
@@ -197,9 +203,13 @@ def is_quantised(model: Any) -> bool:
     return getattr(getattr(model, "config", model), "quantization_config", None) is not None
 
 
-def _refuse_samples(samples: Sequence[CalibrationSample] | None) -> None:
+def _refuse_measurements(
+    samples: Sequence[CalibrationSample] | None, sensitivity: str | os.PathLike[str] | None
+) -> None:
     if samples:
         raise BadInput("calibration samples need a live model to be asked; load the model with its weights")
+    if sensitivity is not None:
+        raise BadInput("without weights nothing is measured that a file could keep; leave `sensitivity` out")
 
 
 def _request(model: Any, workload: Workload | str | None, samples: Sequence[CalibrationSample]) -> Workload | None:

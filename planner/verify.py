@@ -1,4 +1,4 @@
-"""Verification: finalists timed side by side on the live model, their counts corrected until the clock agrees."""
+"""Verification: who reaches the final, and its plans timed side by side on the live model against the budgets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ from .search.solver import Solution, Solver
 if TYPE_CHECKING:
     from ..runtime import Figures
 
-SLACK = 0.05
-"""A finalist that stays further than this below its limit is loosened: it could keep more."""
-
 _ALIKE = 2
 """Finalists with the same passes at like sites."""
 
-_CORRECTIONS = 4
 _ROUNDS, _PREFILLS_MS = (11, 41), 2000.0
 """Least and most rounds of one timing; between them so many that the uncompressed prefills take about two seconds."""
 
@@ -38,6 +34,10 @@ class Timing:
 
     plan: Figures
     plain: Figures
+
+    def then(self, later: Timing) -> Timing:
+        """These rounds and `later` ones."""
+        return Timing(self.plan.then(later.plan), self.plain.then(later.plain))
 
 
 @dataclass(frozen=True)
@@ -78,48 +78,16 @@ def finalists(ranked: Sequence[Evaluated], *, best: int = 12, singles: int = 4) 
     return list(dict.fromkeys([*chosen, *alone[:singles]]))
 
 
-def settle(
-    solver: Solver,
-    candidates: Sequence[Solution],
-    model: Any,
-    inputs: Mapping[str, Any],
-    *,
-    rounds: int | None = None,
-    slack: float = SLACK,
-) -> list[Finalist]:
-    """Time all candidates and the uncompressed model, interleaved; re-solve those that miss or waste their budget.
-
-    A candidate past its limit, or more than `slack` below it, is solved again with measured / predicted as the
-    correction, a few times. Of its timed versions that hold, the one nearest to the solver's margin is kept.
-
-    Args:
-        rounds: by default more for models that take little time, whose noise is relatively larger.
-    """
-    rounds = rounds or _rounds(solver)
-    best: dict[Decision, Finalist] = {}
-    open_solutions = list(candidates)
-    for _ in range(_CORRECTIONS):
-        found = timed(solver, open_solutions, model, inputs, rounds)
-        for item in found:
-            held = best.get(item.solution.decision)
-            if held is None or _better(item, held, aim=-solver.margin):
-                best[item.solution.decision] = item
-        open_solutions = [again for item in found if (again := _corrected(solver, item, slack)) is not None]
-        if not open_solutions:
-            break
-    return [best[candidate.decision] for candidate in candidates]
-
-
 def measured_part(solver: Solver, solution: Solution, model: Any, inputs: Mapping[str, Any]) -> float:
     """The TTFT of a solution as a part of the uncompressed model's, by the clock."""
-    (item,) = timed(solver, [solution], model, inputs, _rounds(solver))
+    (item,) = timed(solver, [solution], model, inputs, rounds_of(solver))
     assert item.timing is not None
     return float(ratio(item.timing.plan, item.timing.plain).median)
 
 
 def predicted(solver: Solver, candidates: Sequence[Solution]) -> list[Finalist]:
     """Finalists by prediction alone."""
-    return [Finalist(s, None, _worst(solver, s, None)) for s in candidates]
+    return [judged(solver, s, None) for s in candidates]
 
 
 def excess(budget: Budget, timing: Timing, workload: Workload) -> float | None:
@@ -144,7 +112,8 @@ def correction(solver: Solver, item: Finalist, budget: Budget) -> float | None:
     return 1 / factor if budget.at_least else factor
 
 
-def _rounds(solver: Solver) -> int:
+def rounds_of(solver: Solver) -> int:
+    """Rounds of one timing: more for models that take little time, whose noise is relatively larger."""
     least, most = _ROUNDS
     return min(most, max(least, round(_PREFILLS_MS / solver.baseline.ttft_ms)))
 
@@ -159,7 +128,12 @@ def timed(
     new_tokens = _steps(work) if any(b.figure in _DECODED for b in solver.budgets) else 0
     figures = compare(model, inputs, plans, rounds=rounds, new_tokens=new_tokens)
     timings = [Timing(figures[str(i)], figures[_PLAIN]) for i in range(len(solutions))]
-    return [Finalist(s, t, _worst(solver, s, t)) for s, t in zip(solutions, timings, strict=True)]
+    return [judged(solver, s, t) for s, t in zip(solutions, timings, strict=True)]
+
+
+def judged(solver: Solver, solution: Solution, timing: Timing | None) -> Finalist:
+    """The finalist that has these figures."""
+    return Finalist(solution, timing, _worst(solver, solution, timing))
 
 
 def _worst(solver: Solver, solution: Solution, timing: Timing | None) -> float:
@@ -177,15 +151,6 @@ def _worst(solver: Solver, solution: Solution, timing: Timing | None) -> float:
     return max(found)
 
 
-def _corrected(solver: Solver, item: Finalist, slack: float) -> Solution | None:
-    """The finalist solved anew with the measured correction; None where it is good or nothing would change."""
-    if item.timing is None or -slack <= item.excess <= -solver.margin / 2:
-        return None
-    corrections = {b: c for b in solver.budgets if (c := correction(solver, item, b)) is not None}
-    again = solver.solve(item.solution.decision, corrections=corrections)
-    return again if again.feasible and again.dropped != item.solution.dropped else None
-
-
 def _value(name: str, figures: Figures, work: Workload) -> float | None:
     if name == "ttft":
         return figures.ttft_ms
@@ -201,10 +166,3 @@ def _value(name: str, figures: Figures, work: Workload) -> float | None:
 
 def _steps(work: Workload) -> int:
     return max(2, work.new_tokens)
-
-
-def _better(new: Finalist, old: Finalist, *, aim: float) -> bool:
-    """Whether `new` holds where `old` does not, or lies nearer to `aim`."""
-    if new.holds != old.holds:
-        return new.holds
-    return abs(new.excess - aim) < abs(old.excess - aim)

@@ -50,6 +50,30 @@ class Figures:
     n: int
     tpot_samples: Samples = field(default_factory=lambda: np.empty(0))
 
+    @classmethod
+    def of(cls, ttft: Samples, tpot: Samples, *, kv_bytes: int, peak_bytes: int) -> Figures:
+        """The figures of so many rounds; `tpot` may be empty."""
+        middle = median_interval(ttft)
+        return cls(
+            ttft_ms=middle.median,
+            ttft_interval=(middle.low, middle.high),
+            ttft_samples=ttft,
+            tpot_ms=float(np.median(tpot)) if tpot.size else None,
+            kv_bytes=kv_bytes,
+            peak_bytes=peak_bytes,
+            n=len(ttft),
+            tpot_samples=tpot,
+        )
+
+    def then(self, later: Figures) -> Figures:
+        """These rounds and `later` ones of the same contestant."""
+        return Figures.of(
+            np.concatenate([self.ttft_samples, later.ttft_samples]),
+            np.concatenate([self.tpot_samples, later.tpot_samples]),
+            kv_bytes=max(self.kv_bytes, later.kv_bytes),
+            peak_bytes=max(self.peak_bytes, later.peak_bytes),
+        )
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -200,18 +224,8 @@ class _Contestant:
 
     def figures(self) -> Figures:
         """The medians of what was recorded."""
-        samples = np.array(self.ttft)
-        middle = median_interval(samples)
-        return Figures(
-            ttft_ms=middle.median,
-            ttft_interval=(middle.low, middle.high),
-            ttft_samples=samples,
-            tpot_ms=float(np.median(self.tpot)) if self.tpot else None,
-            kv_bytes=self.kv_bytes,
-            peak_bytes=self.peak_bytes,
-            n=len(samples),
-            tpot_samples=np.array(self.tpot),
-        )
+        ttft, tpot = np.array(self.ttft), np.array(self.tpot)
+        return Figures.of(ttft, tpot, kv_bytes=self.kv_bytes, peak_bytes=self.peak_bytes)
 
 
 def _timed(run: Callable[[], Any], device: torch.device) -> tuple[float, Any]:

@@ -1,1 +1,1 @@
-"""Where trials are kept, and the workers that share them."""
+"""Where trials and what single passes lose are kept, and the workers that share them."""

@@ -113,10 +113,11 @@ def test_plan_writes_a_plan_that_can_be_read_and_applied(foveate: Foveate, tmp_p
 
 @pytest.mark.slow
 def test_for_a_device_that_is_elsewhere_times_are_predicted(foveate: Foveate, tmp_path: Path) -> None:
-    output = tmp_path / "plan.yaml"
-    asked = ("--budget", "memory<=99.9%", "--device", "h100-sxm", "--trials", 8, "--no-measure")
+    output, kept = tmp_path / "plan.yaml", tmp_path / "sensitivity.yaml"
+    asked = ("--budget", "memory<=99.9%", "--device", "h100-sxm", "--trials", 8, "--no-measure", "--sensitivity", kept)
     result = foveate("plan", "testbed", *asked, *WORKLOAD, "-o", output)
     assert result.code == 0, result.err
+    assert "measurements:" in kept.read_text()
     plan = load(output)
     assert plan.measured is None
     assert plan.fidelity is not None

@@ -131,6 +131,7 @@ def test_sound_has_no_published_results(foveate: Foveate, tmp_path: Path) -> Non
 def test_a_study_needs_measurements(foveate: Foveate, checkpoint: Path, tmp_path: Path) -> None:
     asked = ("plan", checkpoint, "--device", "generic-cpu", "--budget", "ttft<=60%", "-o", tmp_path / "plan.yaml")
     assert "without weights nothing is measured" in foveate(*asked, "--study", tmp_path / "s.db").sentence
+    assert "--sensitivity keeps measurements" in foveate(*asked, "--sensitivity", tmp_path / "s.yaml").sentence
     assert "add --study" in foveate(*asked, "--join").sentence
     assert "add --calibration" in foveate(*asked, "--join", "--study", tmp_path / "s.db").sentence
 

@@ -19,6 +19,7 @@ from foveate.planner import explain, planning, verify
 from foveate.planner.fidelity.samples import CalibrationSample
 from foveate.planner.search.solver import Solver
 from foveate.planner.search.space import Space
+from foveate.planner.settling import SLACK
 
 BUDGET = "ttft<=75%"
 
@@ -163,8 +164,8 @@ def test_counts_follow_the_clock(by_tokens: None, unmeasured: Any, clock: Any, s
     plan = unmeasured(measure=True)
     one_token = 3.0 * slower / timed.solver.baseline.ttft_ms
     assert plan.measured is not None
-    assert 0.75 - verify.SLACK - one_token <= plan.measured.ratio <= 0.75
-    assert len(timed.calls) <= 6  # the pace, that of the passes, and the finalists: twice each at most
+    assert 0.75 - SLACK - one_token <= plan.measured.ratio <= 0.75
+    assert len(timed.calls) <= 8  # the pace, that of the passes, and the finalists: corrected once and timed again
     assert plan.search.pace == {"ttft<=75%": pytest.approx(slower, rel=1e-3)}
     assert not unmeasured().search.pace
 

@@ -44,6 +44,5 @@ class StandInClock:
     def _figures(self, plan: Plan | None, rounds: int) -> Figures:
         predicted, factor = self.solver.predict(plan.placements if plan else ()), self.slower(plan)
         samples = factor * predicted.ttft_ms * self.noise(rounds)
-        middle, tpot = float(np.median(samples)), factor * predicted.tpot_ms
-        peak = round(self.heavier * predicted.memory_bytes)
-        return Figures(middle, (middle, middle), samples, tpot, 0, peak, rounds)
+        tpot = np.full(rounds, factor * predicted.tpot_ms)
+        return Figures.of(samples, tpot, kv_bytes=0, peak_bytes=round(self.heavier * predicted.memory_bytes))
