@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
+from ..ir.budget import Budget
 from .search.decision import Decision
 from .search.solver import Solution, Solver
 from .verify import Finalist, correction, judged, rounds_of, timed
@@ -12,7 +15,10 @@ from .verify import Finalist, correction, judged, rounds_of, timed
 SLACK = 0.05
 """A finalist that stays further than this below its limit is loosened: it could keep more."""
 
-_TURNS = 5
+_TURNS = 6
+_NEAR = 0.02
+"""Versions that differ by this part of all tokens tell half as much of each other as of themselves."""
+
 _CONFIRMED = 2
 """Timings that a version needs before it is trusted; their rounds count together."""
 
@@ -29,8 +35,9 @@ def settle(
     """Time all candidates and the uncompressed model, interleaved; re-solve those that miss or waste their budget.
 
     A candidate past its limit, or more than `slack` below it, is solved again with measured / predicted as the
-    correction; one that is neither is timed once more, and both timings count. Of its versions that hold, one that was
-    timed twice is kept before others, and of these the one nearest to the solver's margin.
+    correction, which all of its versions tell; one that is neither is timed once more, and both timings count. Of its
+    versions that hold, one that was timed twice is kept before others, and of these the one nearest to the solver's
+    margin.
 
     Args:
         rounds: of one timing; by default more for models that take little time, whose noise is relatively larger.
@@ -66,7 +73,7 @@ class _Settling:
         item = self._versions[solution.decision][solution.dropped]
         if -self.slack <= item.excess <= -self.solver.margin / 2:
             return None if self._confirmed(item) else solution
-        corrections = {b: c for b in self.solver.budgets if (c := correction(self.solver, item, b)) is not None}
+        corrections = {b: c for b in self.solver.budgets if (c := self._correction(item, b)) is not None}
         again = self.solver.solve(solution.decision, corrections=corrections)
         return again if again.feasible and again.dropped != solution.dropped else None
 
@@ -77,6 +84,20 @@ class _Settling:
             return item.holds, self._confirmed(item), -abs(item.excess + self.solver.margin)
 
         return max(self._versions[decision].values(), key=rank)
+
+    def _correction(self, item: Finalist, budget: Budget) -> float | None:
+        """Measured over predicted, by `item` and by its other versions, which count the more the nearer they are.
+
+        Corrections by the last timing alone go to and fro with its noise.
+        """
+        factors, weights = list[float](), list[float]()
+        for dropped, version in self._versions[item.solution.decision].items():
+            factor = correction(self.solver, version, budget)
+            if factor is not None:
+                apart = abs(dropped - item.solution.dropped) / self.solver.space.tokens
+                factors.append(factor)
+                weights.append(self._timings[item.solution.decision, dropped] / (apart + _NEAR))
+        return math.exp(fmean(map(math.log, factors), weights)) if factors else None
 
     def _pooled(self, held: Finalist | None, item: Finalist) -> Finalist:
         if held is None or held.timing is None or item.timing is None:
