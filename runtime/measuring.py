@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..common.errors import BadInput
+from ..common.garbage import quick_collections
 from ..common.kept_memory import kept_memory
 from ..common.timing import Interval, median_interval, ratio_interval, round_order
 from ..ir.plan import Plan
@@ -151,10 +152,11 @@ def compare(
         limit = native_limit(model, inputs, plans[name] or Plan(()))
         contestants[f"{name} native"] = _Contestant(model, inputs, None, new_tokens, limit)
     names = tuple(contestants)
-    with torch.inference_mode(), kept_memory():
+    with torch.inference_mode(), kept_memory(), quick_collections() as collect:
         for contestant in contestants.values():
             contestant.weigh()
         for turn in range(warmup + rounds):
+            collect()
             for name in round_order(names, turn):
                 contestants[name].run(record=turn >= warmup)
     return {name: contestant.figures() for name, contestant in contestants.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import numpy as np
@@ -53,6 +54,29 @@ def test_the_order_of_contestants_changes_between_rounds(monkeypatch):
     compare(tiny_llava(), batch([(1, 4)]), {"plain": None, "plan": PLAN}, rounds=4, warmup=0)
     rounds = [tuple(plan is None for plan in order[i : i + 2]) for i in range(0, 8, 2)]
     assert {(True, False), (False, True)} == set(rounds)
+
+
+def test_what_earlier_rounds_left_is_not_held(monkeypatch):
+    """Runs of an encoder under a plan end in reference cycles, which wait for Python's collector."""
+    from foveate.runtime import measuring
+    from foveate.runtime.encoder.run import EncoderRun
+
+    held = []
+    original = measuring._Contestant.run
+
+    def note(self, *, record):
+        held.append(sum(isinstance(item, EncoderRun) for item in gc.get_objects()))
+        original(self, record=record)
+
+    monkeypatch.setattr(measuring._Contestant, "run", note)
+    gc.disable()
+    try:
+        plan = Plan.of(Placement("random", "image.encoder.layers.1", 0.5))
+        compare(tiny_llava(), batch([(1, 4)]), {"plain": None, "plan": plan}, rounds=6, warmup=0)
+    finally:
+        gc.enable()
+    assert len(held) == 12
+    assert max(held) <= 1
 
 
 def test_ratios_are_paired_by_round():
