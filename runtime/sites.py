@@ -100,7 +100,12 @@ def live_site(placement: Placement, model: nn.Module, adapter: Adapter, config: 
     try:
         for modality in modalities:
             for need in method.needs(Layout(1)):
+                if need in live.taps and need.stage != "encoder":
+                    continue  # the decoder is one for all modalities; a second tap of it would outlive the plan
+                earlier = live.taps.get(need)
                 live.taps[need] = _tap(need, live, model, adapter, config, modality)
+                if earlier is not None:
+                    remove(earlier)
     except BaseException:
         release(live)
         raise
