@@ -104,7 +104,7 @@ def live_site(placement: Placement, model: nn.Module, adapter: Adapter, config: 
                     continue  # the decoder is one for all modalities; a second tap of it would outlive the plan
                 earlier = live.taps.get(need)
                 live.taps[need] = _tap(need, live, model, adapter, config, modality)
-                if earlier is not None:
+                if earlier is not None:  # of another modality's encoder, often the same module
                     remove(earlier)
     except BaseException:
         release(live)
